@@ -1,0 +1,119 @@
+package secret
+
+import (
+	"cmp"
+	"slices"
+	"strings"
+	"unicode"
+	"unicode/utf8"
+)
+
+const (
+	// scrubRead bounds the work on one text; scrubKeep is what is kept of it.
+	scrubRead = 16 << 10
+	scrubKeep = 256
+	// scrubLeast is the length from which a secret is looked for: shorter
+	// ones occur in every text by chance.
+	scrubLeast = 3
+)
+
+// Scrub makes text from elsewhere (a server's message, a driver's error) fit
+// to show: every secret of at least 3 characters becomes "[redacted]", in any
+// letter case and in its URL-, base64-, hex-, JSON-, Go- and HTML-escaped
+// forms; then the text is cut to 256 characters, all of them printable.
+func Scrub(text string, secrets ...Text) string {
+	forms := allForms(secrets)
+	var spans []span
+	if len(text) > scrubRead {
+		text = text[:scrubRead]
+		// The start of a secret may lie just before the cut, its end beyond.
+		longest := 0
+		for _, f := range forms {
+			longest = max(longest, len(f.text)+1)
+		}
+		spans = append(spans, span{max(0, len(text)-longest), len(text)})
+	}
+	spans = append(spans, find(text, forms)...)
+	return printable(redact(text, merge(spans)))
+}
+
+// span is a half-open range of bytes of a text.
+type span struct{ from, to int }
+
+// find returns every span of text that a form covers.
+func find(text string, forms []form) []span {
+	folded := fold(text)
+	var spans []span
+	for _, f := range forms {
+		for at := 0; ; {
+			i := strings.Index(folded[at:], f.text)
+			if i < 0 {
+				break
+			}
+			spans = append(spans, f.widen(text, span{at + i, at + i + len(f.text)}))
+			at += i + 1 // by one: a secret may overlap itself
+		}
+	}
+	return spans
+}
+
+// merge puts spans in order and joins those that overlap or touch.
+func merge(spans []span) []span {
+	slices.SortFunc(spans, func(a, b span) int { return cmp.Compare(a.from, b.from) })
+	merged := spans[:0]
+	for _, s := range spans {
+		if n := len(merged); n > 0 && s.from <= merged[n-1].to {
+			merged[n-1].to = max(merged[n-1].to, s.to)
+			continue
+		}
+		merged = append(merged, s)
+	}
+	return merged
+}
+
+func redact(text string, spans []span) string {
+	if len(spans) == 0 {
+		return text
+	}
+	var b strings.Builder
+	at := 0
+	for _, s := range spans {
+		b.WriteString(text[at:s.from])
+		b.WriteString(redacted)
+		at = s.to
+	}
+	b.WriteString(text[at:])
+	return b.String()
+}
+
+// printable replaces what a terminal or a log could act on, and cuts.
+func printable(text string) string {
+	var b strings.Builder
+	count := 0
+	for _, r := range strings.TrimSpace(text) {
+		if count == scrubKeep {
+			break
+		}
+		count++
+		switch {
+		case unicode.IsSpace(r):
+			b.WriteByte(' ')
+		case unicode.IsPrint(r):
+			b.WriteRune(r)
+		default:
+			b.WriteRune(utf8.RuneError)
+		}
+	}
+	return b.String()
+}
+
+// fold lowers ASCII letters and nothing else, so that offsets stay.
+func fold(s string) string {
+	b := []byte(s)
+	for i, c := range b {
+		if 'A' <= c && c <= 'Z' {
+			b[i] = c + 'a' - 'A'
+		}
+	}
+	return string(b)
+}
