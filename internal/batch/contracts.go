@@ -1,0 +1,188 @@
+package batch
+
+import (
+	"context"
+	"time"
+
+	"dialtone/internal/job"
+	"dialtone/internal/probe"
+)
+
+// The interfaces below are what the domain needs of a store and of a queue. A
+// store implements all of the first group; storetest is their contract
+// executed. All times are the store's own: "now" is its clock.
+
+// Creator accepts batches.
+type Creator interface {
+	// Create stores the batch and its tests in one transaction, secrets
+	// sealed, and fills in CreatedAt, Deadline (now + Timeout), Total and
+	// Open. A test that comes with a Report is stored as finished, without
+	// secrets; a batch of which every test does is stored as done.
+	Create(ctx context.Context, b Batch, tests []Test) (Batch, error)
+	// Networks lists the networks that workers announced within the last age.
+	Networks(ctx context.Context, age time.Duration) ([]string, error)
+	// TestableJobs gives the project's jobs among ids, with the status of the
+	// forward sibling for those that are backward.
+	TestableJobs(ctx context.Context, project string, ids []string) (map[string]TestableJob, error)
+}
+
+// TestableJob is a job and what its testability depends on.
+type TestableJob struct {
+	job.Job
+	ForwardStatus job.Status
+}
+
+// Claim asks for the right to make one probe.
+type Claim struct {
+	TestID  string
+	LeaseID string
+	Worker  string
+	// Lease is how long the right lasts.
+	Lease time.Duration
+}
+
+// Claimed is a granted Claim: the test with its secrets, and how long its
+// deadline is away.
+type Claimed struct {
+	Test
+	LeaseID string
+	Lane    Lane
+	// Trace is the batch's.
+	Trace string
+	// Remaining is the time until the test's deadline, by the store's clock.
+	Remaining time.Duration
+	// Waited is how long the test was due before it was claimed.
+	Waited time.Duration
+}
+
+// Finish is a report to record. The lease must still be the test's.
+type Finish struct {
+	TestID  string
+	LeaseID string
+	Report  probe.Report
+}
+
+// Release gives a claim back without a report.
+type Release struct {
+	TestID  string
+	LeaseID string
+	// After is how long the next probe must wait.
+	After time.Duration
+	// HandBack says that no probe was made of this claim (a worker that
+	// stops): it does not count.
+	HandBack bool
+}
+
+// Claims is what a worker does with tests.
+type Claims interface {
+	// Claim grants each claim whose test is unfinished, has sent no login, is
+	// within its deadline and past its not_before, and has no lease in force;
+	// it sets the lease, counts the probe and opens the secrets. Claims that
+	// are not granted are missing from the answer. The order is free.
+	Claim(ctx context.Context, claims []Claim) ([]Claimed, error)
+	// MarkLogin notes that credentials are about to leave. False: the lease is
+	// not ours any more, or has run out, or a login was marked before, or the
+	// test is finished; then nothing may be sent.
+	MarkLogin(ctx context.Context, testID, leaseID string) (bool, error)
+	// Release ends leases before any login: it raises the attempt and sets
+	// not_before. It returns the tasks to enqueue; a release whose lease was
+	// lost, or which had marked a login, is missing from the answer.
+	Release(ctx context.Context, releases []Release) ([]Task, error)
+	// Finish records reports whose lease is still the test's (it may have run
+	// out, as long as nobody else took it) and that are the first for their
+	// test, wipes the secrets, numbers the tests within their batch, and closes
+	// batches with no open test left. accepted lists the tests recorded.
+	Finish(ctx context.Context, reports []Finish) (accepted []string, done []Completion, err error)
+	// Finished says which of these tests are finished: a worker asks for those
+	// that it is probing, to stop what was cancelled or overdue.
+	Finished(ctx context.Context, testIDs []string) ([]string, error)
+}
+
+// Sweeper finds what was lost. Each call handles at most limit tests, oldest
+// deadline first, skips what another process is handling, and is safe to run
+// in every process at once.
+type Sweeper interface {
+	// Expire finishes tests past their deadline as deadline_exceeded, with the
+	// fact "was" = queued or running.
+	Expire(ctx context.Context, limit int) ([]Completion, error)
+	// Interrupt finishes tests whose lease ran out after their login mark as
+	// interrupted, and those whose lease ran out before it on the last of
+	// maxProbes probes as worker_lost.
+	Interrupt(ctx context.Context, maxProbes, limit int) ([]Completion, error)
+	// Reclaim ends leases that ran out before a login: attempt raised.
+	Reclaim(ctx context.Context, limit int) ([]Task, error)
+	// Strays lists tests that nobody has claimed for age past not_before (or
+	// creation). A test is listed once in each age.
+	Strays(ctx context.Context, age time.Duration, limit int) ([]Task, error)
+	// Raise gives tests a new attempt, so that they can be enqueued under a new
+	// task id. Finished and leased tests are missing from the answer.
+	Raise(ctx context.Context, testIDs []string) ([]Task, error)
+}
+
+// Reader answers questions about batches.
+type Reader interface {
+	// Batch gives a batch of the project and its tests by entry and object,
+	// or ErrNotFound.
+	Batch(ctx context.Context, project, id string) (Batch, []Test, error)
+	// List gives a page of the project's batches, newest first.
+	List(ctx context.Context, q Query) (Page, error)
+	// Events gives the finished tests of a batch with Seq above after, in
+	// order, and the batch; ErrNotFound when there is none.
+	Events(ctx context.Context, project, id string, after int) (Batch, []Test, error)
+	// Completed says which of these batches are done.
+	Completed(ctx context.Context, ids []string) ([]string, error)
+}
+
+// Ender ends batches before their time.
+type Ender interface {
+	// ExpireBatch finishes what is open of one batch as deadline_exceeded.
+	ExpireBatch(ctx context.Context, id string) error
+	// Cancel finishes what is open of one batch as cancelled; ErrNotFound when
+	// the project has no such batch.
+	Cancel(ctx context.Context, project, id string) ([]Completion, error)
+}
+
+// Announcer tells where workers stand.
+type Announcer interface {
+	// Announce says that the worker lives and stands in these networks.
+	Announce(ctx context.Context, worker string, networks []string) error
+}
+
+// Query selects batches of one project.
+type Query struct {
+	Project string
+	// State is Running or Done; empty: both.
+	State State
+	// JobID selects batches with an entry for this job.
+	JobID string
+	// Since and Until bound CreatedAt; zero: unbounded.
+	Since, Until time.Time
+	// After is the cursor of the page before; empty: the first page.
+	After string
+	// Limit is the most to return, from 1.
+	Limit int
+}
+
+// Page is one page of a list.
+type Page struct {
+	Batches []Batch
+	// Next is the cursor of the page to come, empty on the last.
+	Next string
+}
+
+// Enqueuer puts tasks on the queue.
+type Enqueuer interface {
+	// Enqueue sends all tasks in one round trip. A task that is on the queue
+	// already is not an error.
+	Enqueue(ctx context.Context, tasks []Task) error
+	// Restore enqueues tasks that should be on the queue, and returns those
+	// that cannot be under their attempt, because the queue holds the task as
+	// active or archived: they need a new one.
+	Restore(ctx context.Context, tasks []Task) (stuck []Task, err error)
+}
+
+// Signaler tells the process that waits. It is a hint: whoever waits also
+// looks for itself.
+type Signaler interface {
+	Signal(ctx context.Context, done []Completion) error
+}

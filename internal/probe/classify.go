@@ -1,0 +1,198 @@
+package probe
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"io"
+	"net"
+	"os"
+	"strings"
+	"syscall"
+
+	"dialtone/internal/egress"
+)
+
+// classify is the one place that reads a prober's error. Order of judgement:
+// our policy, then what the prober or the server said, then the certificate's
+// verdict, then what the edge saw of the dial, the time and the bytes.
+func classify(ctx context.Context, err error, s *Session, seen egress.Evidence) (Code, Phase) {
+	if err == nil {
+		return CodeOK, ""
+	}
+	code, phase := judge(ctx, err, s, seen)
+	if phase == "" {
+		phase = code.Verdict().Phase
+	}
+	if phase == "" {
+		phase = s.trace.phase()
+	}
+	return code, phase
+}
+
+func judge(ctx context.Context, err error, s *Session, seen egress.Evidence) (Code, Phase) {
+	if _, ok := errors.AsType[*egress.DeniedError](err); ok {
+		return CodeTargetNotAllowed, ""
+	}
+	if seen.Capped || errors.Is(err, egress.ErrReadCap) || errors.Is(err, egress.ErrDialBudget) {
+		return CodePeerAbusive, s.trace.phase()
+	}
+	if known, ok := errors.AsType[*Error](err); ok {
+		return known.Code, known.Phase
+	}
+	if verdict, ok := errors.AsType[*CertificateError](err); ok {
+		return verdict.Code, ""
+	}
+	if code := lookupCode(err); code != "" {
+		return code, ""
+	}
+	if _, ok := errors.AsType[*egress.DialError](err); ok || !seen.Used.IsValid() {
+		return dialFailure(ctx, err, seen), ""
+	}
+	if timedOut(ctx, err) {
+		return timeoutCode(s.trace.phase(), seen), ""
+	}
+	if s.trace.phase() == PhaseTLS {
+		if code := tlsCode(err); code != "" {
+			return code, ""
+		}
+	}
+	if hungUp(err) || hungUp(seen.ReadErr) || hungUp(seen.WriteErr) {
+		if seen.BytesIn == 0 {
+			return CodeClosedNoReply, ""
+		}
+		return CodeConnectionLost, ""
+	}
+	if seen.BytesIn > 0 {
+		return CodeProtocolMismatch, ""
+	}
+	return CodeInternal, ""
+}
+
+func lookupCode(err error) Code {
+	failed, ok := errors.AsType[*egress.LookupError](err)
+	switch {
+	case !ok:
+		return ""
+	case failed.NotFound:
+		return CodeDNSNotFound
+	default:
+		return CodeDNSFailed
+	}
+}
+
+// dialFailure judges a test in which no connection came about.
+func dialFailure(ctx context.Context, err error, seen egress.Evidence) Code {
+	if failed, ok := errors.AsType[*egress.DialError](err); ok {
+		return dialCode(failed)
+	}
+	if n := len(seen.Dials); n > 0 && seen.Dials[n-1].Err != nil {
+		return dialCode(seen.Dials[n-1].Err)
+	}
+	if timedOut(ctx, err) {
+		return CodeTimeoutConnect
+	}
+	return CodeInternal
+}
+
+// dialCode judges one TCP connection attempt.
+func dialCode(err error) Code {
+	switch {
+	case err == nil:
+		return CodeOK
+	case errors.Is(err, syscall.ECONNREFUSED), errors.Is(err, syscall.ECONNRESET):
+		return CodeConnectionRefused
+	case errors.Is(err, syscall.EHOSTUNREACH), errors.Is(err, syscall.ENETUNREACH), errors.Is(err, syscall.EADDRNOTAVAIL),
+		errors.Is(err, syscall.EACCES), errors.Is(err, syscall.EPERM):
+		return CodeHostUnreachable
+	}
+	if _, ok := errors.AsType[*egress.DeniedError](err); ok {
+		return CodeTargetNotAllowed
+	}
+	if timedOut(context.Background(), err) || errors.Is(err, syscall.ETIMEDOUT) {
+		return CodeTimeoutConnect
+	}
+	return CodeHostUnreachable
+}
+
+// timeoutCode tells the four silences apart.
+func timeoutCode(phase Phase, seen egress.Evidence) Code {
+	switch {
+	case !seen.Used.IsValid():
+		return CodeTimeoutConnect
+	case seen.BytesIn == 0:
+		return CodeTimeoutNoReply
+	case phase == PhaseTLS:
+		return CodeTimeoutTLS
+	default:
+		return CodeTimeoutHandshake
+	}
+}
+
+// timedOut treats the socket's deadline like the context's: it can fire a
+// moment earlier.
+func timedOut(ctx context.Context, err error) bool {
+	if errors.Is(ctx.Err(), context.DeadlineExceeded) ||
+		errors.Is(err, context.DeadlineExceeded) || errors.Is(err, os.ErrDeadlineExceeded) {
+		return true
+	}
+	timeout, ok := errors.AsType[net.Error](err)
+	return ok && timeout.Timeout()
+}
+
+func hungUp(err error) bool {
+	return errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) ||
+		errors.Is(err, syscall.ECONNRESET) || errors.Is(err, syscall.EPIPE)
+}
+
+// tlsCode judges a failed handshake. crypto/tls keeps its alert type to
+// itself, so the alerts are known by their fixed texts.
+func tlsCode(err error) Code {
+	if _, ok := errors.AsType[tls.RecordHeaderError](err); ok {
+		return CodeTLSHandshake
+	}
+	text := err.Error()
+	switch {
+	case strings.Contains(text, "protocol version not supported"),
+		strings.Contains(text, "server selected unsupported protocol version"):
+		return CodeTLSVersion
+	case strings.Contains(text, "remote error: tls: certificate required"),
+		strings.Contains(text, "remote error: tls: bad certificate"),
+		strings.Contains(text, "remote error: tls: unknown certificate"),
+		strings.Contains(text, "remote error: tls: expired certificate"),
+		strings.Contains(text, "remote error: tls: revoked certificate"),
+		strings.Contains(text, "remote error: tls: unsupported certificate"):
+		return CodeTLSClientCertRejected
+	case strings.Contains(text, "tls: "), hungUp(err):
+		return CodeTLSHandshake
+	default:
+		return ""
+	}
+}
+
+// looksLike names the product that these first bytes belong to, or nothing.
+func looksLike(b []byte) string {
+	s := string(b)
+	switch {
+	case strings.HasPrefix(s, "HTTP/"):
+		return "http"
+	case strings.HasPrefix(s, "SSH-"):
+		return "ssh"
+	case strings.HasPrefix(s, "-ERR"), strings.HasPrefix(s, "-NOAUTH"), strings.HasPrefix(s, "-DENIED"):
+		return "redis"
+	case len(b) >= 6 && b[3] == 0 && b[4] == 0x0a && (strings.HasPrefix(s[5:], "5.5.5-") || b[5] >= '0' && b[5] <= '9'):
+		return "mysql"
+	case len(b) >= 5 && b[3] == 0 && b[4] == 0xff:
+		return "mysql" // an error packet instead of a greeting
+	case len(b) >= 6 && b[0] == 'E' && b[1] == 0 && b[2] == 0 && b[5] == 'S':
+		return "postgresql"
+	case len(b) >= 3 && (b[0] == 0x15 || b[0] == 0x16) && b[1] == 0x03:
+		return "tls"
+	case len(b) >= 2 && (b[0] == 0x84 || b[0] == 0x83) && b[1] == 0:
+		return "cassandra"
+	case len(b) >= 3 && b[0] == 0x04 && b[1] == 0x01 && b[2] == 0:
+		return "sqlserver"
+	default:
+		return ""
+	}
+}

@@ -1,0 +1,245 @@
+package probe
+
+import (
+	"cmp"
+	"context"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"net/netip"
+	"runtime/debug"
+	"strings"
+	"time"
+
+	"dialtone/internal/egress"
+	"dialtone/internal/probe/certs"
+)
+
+// RunnerConfig are the Runner's tunables.
+type RunnerConfig struct {
+	// Timeout bounds one whole test. Default 15 s.
+	Timeout time.Duration
+	// Limits bound what one address of a test may use. See egress.Limits.
+	Limits egress.Limits
+	// OnPanic is told of a prober that panicked; the value may hold anything
+	// the other side sent, so only the stack is given. Default: nothing.
+	OnPanic func(engine Engine, stack []byte)
+}
+
+// Runner makes tests: it chooses the prober, opens the edge, keeps the time
+// and judges what came of it. It is safe for concurrent use.
+type Runner struct {
+	policy  *egress.Policy
+	probers map[Engine]Prober
+	cfg     RunnerConfig
+}
+
+// NewRunner takes the policy that every socket obeys and the list of probers.
+// Two probers for one engine are a mistake in the wiring and an error.
+func NewRunner(policy *egress.Policy, probers []Prober, cfg RunnerConfig) (*Runner, error) {
+	if cfg.Timeout < 0 {
+		return nil, fmt.Errorf("probe timeout %s is negative", cfg.Timeout)
+	}
+	cfg.Timeout = cmp.Or(cfg.Timeout, 15*time.Second)
+	if cfg.OnPanic == nil {
+		cfg.OnPanic = func(Engine, []byte) {}
+	}
+	r := &Runner{policy: policy, probers: map[Engine]Prober{}, cfg: cfg}
+	for _, p := range probers {
+		for _, e := range p.Engines() {
+			if r.probers[e] != nil {
+				return nil, fmt.Errorf("two probers for engine %s", e)
+			}
+			r.probers[e] = p
+		}
+	}
+	return r, nil
+}
+
+// Supports says whether there is a prober for engine.
+func (r *Runner) Supports(engine Engine) bool { return r.probers[engine] != nil }
+
+// Timeout is how long one test may take.
+func (r *Runner) Timeout() time.Duration { return r.cfg.Timeout }
+
+// Run tests the target once. What is wrong with the endpoint is in the Report;
+// the error is for what is not the endpoint's: the login hook said no, or ctx
+// was cancelled (not: ran out). After such an error the Report says only
+// whether a login may have been sent.
+func (r *Runner) Run(ctx context.Context, t Target) (Report, error) {
+	start := time.Now()
+	prober := r.probers[t.Engine]
+	if prober == nil {
+		return Refused(CodeEngineUnsupported, start), nil
+	}
+	roots, err := trustedRoots(t.TLS)
+	if err != nil {
+		return Refused(certCode(err), start), nil
+	}
+	probeCtx, cancel := context.WithTimeout(ctx, r.cfg.Timeout)
+	defer cancel()
+
+	run := run{runner: r, prober: prober, target: &t, roots: roots, gate: &loginGate{}, start: start}
+	report := run.all(probeCtx)
+	report.StartedAt = start.UTC()
+	report.DurationMS = millis(time.Since(start))
+	sent, refused := run.gate.state()
+	report.LoginSent = sent
+	if refused != nil {
+		return Report{StartedAt: report.StartedAt}, refused
+	}
+	if errors.Is(ctx.Err(), context.Canceled) {
+		return Report{StartedAt: report.StartedAt, LoginSent: sent}, context.Cause(ctx)
+	}
+	return report, nil
+}
+
+// Retryable says whether another attempt may help and do no harm.
+func (r Report) Retryable() bool { return !r.LoginSent && r.Code.Verdict().Retry }
+
+// trustedRoots reads the caller's authority; nil means the system's.
+func trustedRoots(t *TLS) (*x509.CertPool, error) {
+	if t == nil || !t.Certificate.IsSet() {
+		return nil, nil
+	}
+	return certs.Authority(t.Certificate, t.Checksum, t.Password)
+}
+
+// certCode translates a fault of the certificate input.
+func certCode(err error) Code {
+	switch {
+	case errors.Is(err, certs.ErrChecksum):
+		return CodeCertChecksum
+	case errors.Is(err, certs.ErrPassword):
+		return CodeCertPassword
+	default:
+		return CodeCertInvalid
+	}
+}
+
+// run is one test in progress.
+type run struct {
+	runner *Runner
+	prober Prober
+	target *Target
+	roots  *x509.CertPool
+	gate   *loginGate
+	start  time.Time
+}
+
+// all tests every address: the first that gets as far as a login makes it, the
+// others are tested up to the protocol. A failure after a login was sent ends
+// the test, so that no second one can follow.
+func (r *run) all(ctx context.Context) Report {
+	var best Report
+	var results []AddressResult
+	loggedIn := false
+	for i, address := range r.target.Addresses {
+		left := len(r.target.Addresses) - i
+		report := r.one(ctx, address, !loggedIn, left)
+		sent, refused := r.gate.state()
+		results = append(results, AddressResult{Address: address.String(), Code: report.Code, Reached: lastPassed(report.Phases)})
+		if i == 0 || (sent && !loggedIn) {
+			best = report
+		}
+		loggedIn = sent
+		if refused != nil || ctx.Err() != nil || (sent && !best.OK()) {
+			break
+		}
+	}
+	best.Strict = best.OK() && len(results) == len(r.target.Addresses)
+	for _, result := range results {
+		best.Strict = best.Strict && result.Code == CodeOK
+	}
+	if len(r.target.Addresses) > 1 {
+		best.Addresses = results
+	}
+	return best
+}
+
+// one tests one address within its fair share of the time that is left.
+func (r *run) one(ctx context.Context, address Address, login bool, left int) Report {
+	if deadline, ok := ctx.Deadline(); ok && left > 1 {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, time.Until(deadline)/time.Duration(left))
+		defer cancel()
+	}
+	scope := egress.Scope{Project: r.target.Project, Network: r.target.Network, DNS: r.target.DNS}
+	edge := r.runner.policy.Open(ctx, scope, r.runner.cfg.Limits)
+	s := &Session{
+		Target: r.target, Address: address, Login: login,
+		edge: edge, roots: r.roots, gate: r.gate, trace: newTrace(r.start),
+	}
+	s.trace.enter(PhaseInput)
+	err := s.locate(ctx)
+	if err == nil {
+		err = r.guarded(ctx, s)
+	}
+	_ = edge.Close()
+	seen := edge.Evidence()
+	code, phase := classify(ctx, err, s, seen)
+	rows, evidence := s.trace.finish(phase, code)
+	addEdge(&evidence, seen, code)
+	return Report{Code: code, Phase: phase, Phases: rows, Evidence: evidence}
+}
+
+// locate asks the policy and resolves the name, before any prober runs.
+func (s *Session) locate(ctx context.Context) error {
+	s.trace.enter(PhasePolicy)
+	if err := s.edge.CheckName(s.Address.Host, s.Address.Port); err != nil {
+		return err
+	}
+	if _, err := netip.ParseAddr(s.Address.Host); err != nil {
+		s.trace.enter(PhaseResolve)
+	}
+	_, err := s.edge.Lookup(ctx, s.Address.Host, s.Address.Port)
+	return err
+}
+
+// guarded runs the prober; a panic in a driver becomes an error.
+func (r *run) guarded(ctx context.Context, s *Session) (err error) {
+	defer func() {
+		if recover() == nil {
+			return
+		}
+		stack := debug.Stack()
+		r.runner.cfg.OnPanic(r.target.Engine, stack)
+		code := CodeInternal
+		if s.edge.Evidence().BytesIn > 0 {
+			code = CodePeerAbusive // nothing but foreign bytes makes a driver panic
+		}
+		err = Fail(code, errors.New("the driver panicked"))
+	}()
+	return r.prober.Probe(ctx, s)
+}
+
+func lastPassed(rows []PhaseResult) Phase {
+	var last Phase
+	for _, row := range rows {
+		if row.State == Passed || row.State == Warned {
+			last = row.Phase
+		}
+	}
+	return last
+}
+
+// addEdge copies what the edge saw into the evidence.
+func addEdge(e *Evidence, seen egress.Evidence, code Code) {
+	e.Resolver = seen.Resolver
+	for _, a := range seen.Addrs {
+		e.Resolved = append(e.Resolved, a.String())
+	}
+	if seen.Used.IsValid() {
+		e.Address = seen.Used.String()
+	}
+	if seen.Local.IsValid() {
+		e.Local = seen.Local.String()
+	}
+	for _, d := range seen.Dials {
+		e.Dials = append(e.Dials, DialEvidence{Address: d.Addr.String(), Code: dialCode(d.Err), DurationMS: millis(d.Took)})
+	}
+	e.BytesIn, e.BytesOut = seen.BytesIn, seen.BytesOut
+	if code == CodeProtocolMismatch || strings.HasPrefix(string(code), "timeout_") || code == CodeClosedNoReply || code == CodeTLSHandshake {
+		e.LooksLike = looksLike(seen.FirstBytes)
+	}
+}

@@ -1,0 +1,128 @@
+package probe
+
+import (
+	"crypto/sha256"
+	"crypto/tls"
+	"crypto/x509"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"math"
+	"time"
+
+	"dialtone/internal/secret"
+)
+
+// CertificateError is a server certificate that the asked strictness refuses.
+type CertificateError struct {
+	Code Code
+	Err  error
+}
+
+func (e *CertificateError) Error() string { return fmt.Sprintf("%s: %v", e.Code, e.Err) }
+
+func (e *CertificateError) Unwrap() error { return e.Err }
+
+// TLSConfig gives the client configuration for the session's handshake, or nil
+// when the target asked for a plain connection. The certificate is judged by
+// our own VerifyConnection in every mode, because it is the only place that
+// keeps the typed verdict: drivers turn it into text. A driver may add to
+// VerifyConnection, but must call the one it finds.
+func (s *Session) TLSConfig() *tls.Config {
+	if s.Target.TLS == nil {
+		return nil
+	}
+	return &tls.Config{
+		ServerName:         s.Address.Host,
+		MinVersion:         tls.VersionTLS12,
+		InsecureSkipVerify: true, //nolint:gosec // verified below, in VerifyConnection
+		VerifyConnection:   s.verifyConnection,
+	}
+}
+
+// verifyConnection judges the handshake once at full strictness, and then
+// fails or warns as the target's own strictness demands.
+func (s *Session) verifyConnection(state tls.ConnectionState) error {
+	mode := s.Target.TLS.Verify
+	if mode == "" {
+		mode = VerifyCA
+	}
+	code, cause := s.judgeChain(state)
+	if len(state.PeerCertificates) > 0 {
+		evidence := describeTLS(state, mode, code)
+		s.trace.note(func(e *Evidence) { e.TLS = evidence })
+	}
+	switch {
+	case code == CodeOK:
+		return nil
+	case mode == VerifyNone, mode == VerifyCA && code == CodeTLSNameMismatch:
+		s.trace.warn(PhaseTLS, code)
+		return nil
+	default:
+		s.trace.enter(PhaseTLS)
+		return &CertificateError{Code: code, Err: cause}
+	}
+}
+
+// judgeChain is the verdict at full strictness: chain first, then the name, so
+// that an untrusted certificate is called untrusted whatever its name is.
+func (s *Session) judgeChain(state tls.ConnectionState) (Code, error) {
+	if len(state.PeerCertificates) == 0 {
+		return CodeTLSHandshake, errors.New("the server sent no certificate")
+	}
+	leaf := state.PeerCertificates[0]
+	intermediates := x509.NewCertPool()
+	for _, c := range state.PeerCertificates[1:] {
+		intermediates.AddCert(c)
+	}
+	_, err := leaf.Verify(x509.VerifyOptions{Roots: s.roots, Intermediates: intermediates})
+	if err != nil {
+		return chainCode(err, leaf, time.Now()), err
+	}
+	if err := leaf.VerifyHostname(s.Address.Host); err != nil {
+		return CodeTLSNameMismatch, err
+	}
+	return CodeOK, nil
+}
+
+func chainCode(err error, leaf *x509.Certificate, now time.Time) Code {
+	if invalid, ok := errors.AsType[x509.CertificateInvalidError](err); ok && invalid.Reason == x509.Expired {
+		if now.Before(leaf.NotBefore) {
+			return CodeTLSNotYetValid
+		}
+		return CodeTLSExpired
+	}
+	return CodeTLSUntrusted
+}
+
+func describeTLS(state tls.ConnectionState, mode Verify, verdict Code) *TLSEvidence {
+	leaf := state.PeerCertificates[0]
+	names := append([]string(nil), leaf.DNSNames...)
+	for _, ip := range leaf.IPAddresses {
+		names = append(names, ip.String())
+	}
+	sum := sha256.Sum256(leaf.Raw)
+	return &TLSEvidence{
+		Version: tls.VersionName(state.Version), Cipher: tls.CipherSuiteName(state.CipherSuite),
+		Mode: mode, Verdict: verdict,
+		Subject: printableName(leaf.Subject.String()), Issuer: printableName(leaf.Issuer.String()), Names: cutNames(names),
+		NotBefore: leaf.NotBefore.UTC(), NotAfter: leaf.NotAfter.UTC(),
+		DaysLeft: int(math.Floor(time.Until(leaf.NotAfter).Hours() / 24)),
+		SHA256:   hex.EncodeToString(sum[:]),
+	}
+}
+
+// printableName cuts a foreign name to what a report may hold.
+func printableName(name string) string { return secret.Scrub(name) }
+
+// cutNames keeps the first sixteen names: a certificate may carry thousands.
+func cutNames(names []string) []string {
+	const most = 16
+	if len(names) > most {
+		names = names[:most]
+	}
+	for i := range names {
+		names[i] = printableName(names[i])
+	}
+	return names
+}
