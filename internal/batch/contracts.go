@@ -103,12 +103,12 @@ type Claims interface {
 // in every process at once.
 type Sweeper interface {
 	// Expire finishes tests past their deadline as deadline_exceeded, with the
-	// fact "was" = queued or running.
-	Expire(ctx context.Context, limit int) ([]Completion, error)
+	// fact "was" = queued or running. n counts the tests finished.
+	Expire(ctx context.Context, limit int) (done []Completion, n int, err error)
 	// Interrupt finishes tests whose lease ran out after their login mark as
 	// interrupted, and those whose lease ran out before it on the last of
 	// maxProbes probes as worker_lost.
-	Interrupt(ctx context.Context, maxProbes, limit int) ([]Completion, error)
+	Interrupt(ctx context.Context, maxProbes, limit int) (done []Completion, n int, err error)
 	// Reclaim ends leases that ran out before a login: attempt raised.
 	Reclaim(ctx context.Context, limit int) ([]Task, error)
 	// Strays lists tests that nobody has claimed for age past not_before (or
