@@ -134,7 +134,7 @@ func isNull(n ast.Node) bool {
 // may be a secret that slipped to the left of a colon.
 func plainKey(key string) bool {
 	return key != "" && len(key) <= 24 && !strings.ContainsFunc(key, func(r rune) bool {
-		return !('a' <= r && r <= 'z' || r == '_')
+		return !('a' <= r && r <= 'z' || '0' <= r && r <= '9' || r == '_')
 	})
 }
 
