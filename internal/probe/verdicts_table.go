@@ -4,4 +4,316 @@ package probe
 func verdicts() map[Code]Verdict { return table }
 
 //nolint:gochecknoglobals // a constant table
-var table = map[Code]Verdict{}
+var table = byCode(inputVerdicts, policyVerdicts, connectVerdicts, tlsVerdicts, protocolVerdicts, loginVerdicts, sessionVerdicts, anywhereVerdicts)
+
+func byCode(groups ...[]Verdict) map[Code]Verdict {
+	all := map[Code]Verdict{}
+	for _, group := range groups {
+		for _, v := range group {
+			all[v.Code] = v
+		}
+	}
+	return all
+}
+
+//nolint:gochecknoglobals // a constant table
+var inputVerdicts = []Verdict{
+	{
+		Code: CodeJobUnknown, Phase: PhaseInput, Owner: OwnerCaller,
+		Meaning: Words{"There is no job with this id in the project.", "项目中不存在该 ID 的任务。"},
+		Remedy:  Words{"Check the id, or create the job first and wait until its status is CONFIGURATION.", "请检查任务 ID，或先创建任务，待其状态变为 CONFIGURATION 后再测试。"},
+	},
+	{
+		Code: CodeJobDeleted, Phase: PhaseInput, Owner: OwnerCaller,
+		Meaning: Words{"The job has been deleted.", "该任务已被删除。"},
+		Remedy:  Words{"Create a new job and test with its id.", "请新建任务，并使用新任务的 ID 进行测试。"},
+	},
+	{
+		Code: CodeJobWrongStatus, Phase: PhaseInput, Owner: OwnerCaller,
+		Meaning: Words{"The job is in a status in which connections cannot be tested.", "任务当前的状态不允许测试连接。"},
+		Remedy:  Words{"Test while the job is being configured (status CONFIGURATION). If it is still being created, wait and try again.", "请在任务处于配置阶段（状态为 CONFIGURATION）时测试；若任务仍在创建中，请稍后重试。"},
+	},
+	{
+		Code: CodeJobIsParent, Phase: PhaseInput, Owner: OwnerCaller,
+		Meaning: Words{"The id is that of a parent job, which has no connection of its own.", "该 ID 属于父任务，父任务自身没有可测试的连接。"},
+		Remedy:  Words{"Test with the ids of its child jobs.", "请使用其子任务的 ID 进行测试。"},
+	},
+	{
+		Code: CodeJobIsChild, Phase: PhaseInput, Owner: OwnerCaller,
+		Meaning: Words{"The id is that of a child job; a cluster is tested through its parent job.", "该 ID 属于子任务；集群连接须通过父任务进行测试。"},
+		Remedy:  Words{"Test with the id of the parent job.", "请使用父任务的 ID 进行测试。"},
+	},
+	{
+		Code: CodeJobForwardNotReady, Phase: PhaseInput, Owner: OwnerCaller,
+		Meaning: Words{"The backward job of a dual-active pair cannot be tested before the forward job is in incremental transfer.", "双主灾备中，正向任务进入增量传输之前，不能测试反向任务。"},
+		Remedy:  Words{"Start the forward job and wait for the status INCRE_TRANSFER_STARTED.", "请启动正向任务，并等待其状态变为 INCRE_TRANSFER_STARTED。"},
+	},
+	{
+		Code: CodeEngineUnsupported, Phase: PhaseInput, Owner: OwnerService,
+		Meaning: Words{"This service cannot test databases of this type.", "本服务暂不支持测试该类型的数据库。"},
+		Remedy:  Words{"Test this endpoint by other means. A newer version of the service may know the type.", "请使用其他方式测试该连接；新版本的服务可能会支持此类型。"},
+	},
+	{
+		Code: CodeCertInvalid, Phase: PhaseInput, Owner: OwnerCaller,
+		Meaning: Words{"The uploaded certificate cannot be read: it is not Base64 of a PEM, DER or PKCS#12 certificate, or it is damaged or too large.", "无法读取上传的证书：其内容不是经 Base64 编码的 PEM、DER 或 PKCS#12 证书，或已损坏、过大。"},
+		Remedy:  Words{"Export the CA certificate of the database again and upload it unchanged, in Base64. A Java key store must be converted to PKCS#12 or PEM first.", "请重新导出数据库的 CA 证书，经 Base64 编码后原样上传。Java 密钥库须先转换为 PKCS#12 或 PEM 格式。"},
+	},
+	{
+		Code: CodeCertPassword, Phase: PhaseInput, Owner: OwnerCaller,
+		Meaning: Words{"The certificate password does not open the PKCS#12 file.", "证书密码无法打开该 PKCS#12 文件。"},
+		Remedy:  Words{"Give the password with which the file was exported (ssl_cert_password), or upload the CA certificate as PEM, which needs none.", "请填写导出该文件时设置的密码（ssl_cert_password），或上传无需密码的 PEM 格式 CA 证书。"},
+	},
+	{
+		Code: CodeCertChecksum, Phase: PhaseInput, Owner: OwnerCaller,
+		Meaning: Words{"The SHA-256 checksum does not belong to the uploaded certificate: one of the two is damaged or belongs to another file.", "SHA-256 校验值与上传的证书不符：二者之一已损坏，或属于其他文件。"},
+		Remedy:  Words{"Compute the SHA-256 of the certificate file again, send it in hexadecimal, and upload the same file.", "请重新计算证书文件的 SHA-256 校验值，以十六进制形式填写，并上传同一文件。"},
+	},
+}
+
+//nolint:gochecknoglobals // a constant table
+var policyVerdicts = []Verdict{
+	{
+		Code: CodeTargetNotAllowed, Phase: PhasePolicy, Owner: OwnerSecurity,
+		Meaning: Words{"The policy of this service does not allow connections to this address. Nothing was sent to it.", "本服务的访问策略不允许连接该地址，未向其发送任何数据。"},
+		Remedy:  Words{"Check the address and port. If they are right, ask the operator of this service to allow them for your project and network type.", "请检查地址和端口；若确认无误，请联系本服务的运维人员，为您的项目及网络类型放行该地址。"},
+	},
+	{
+		Code: CodeNoVantage, Phase: PhasePolicy, Owner: OwnerService,
+		Meaning: Words{"No worker of this service stands in the network from which the test was to be made.", "本服务在所要求的测试网络中没有可用的测试节点。"},
+		Remedy:  Words{"Choose another network type, or ask the operator of this service for a worker in that network.", "请更换网络类型，或联系本服务的运维人员在该网络中部署测试节点。"},
+	},
+	{
+		Code: CodeDNSNotFound, Phase: PhaseResolve, Owner: OwnerCaller,
+		Meaning: Words{"The DNS server answered that the host name does not exist or has no address.", "DNS 服务器答复：该主机名不存在，或没有对应的地址。"},
+		Remedy:  Words{"Correct the host name, use the IP address instead, or name a DNS server that knows the name (customized_dns).", "请更正主机名，或改用 IP 地址，或指定能够解析该名称的 DNS 服务器（customized_dns）。"},
+	},
+	{
+		Code: CodeDNSFailed, Phase: PhaseResolve, Owner: OwnerNetwork, Retry: true,
+		Meaning: Words{"The host name could not be looked up: the DNS server did not answer or answered with an error.", "无法解析主机名：DNS 服务器未响应或返回错误。"},
+		Remedy:  Words{"Check that the DNS server works and can be reached from the test network on port 53, or use the IP address.", "请确认 DNS 服务器工作正常，且可从测试网络访问其 53 端口；或改用 IP 地址。"},
+	},
+}
+
+//nolint:gochecknoglobals // a constant table
+var connectVerdicts = []Verdict{
+	{
+		Code: CodeConnectionRefused, Phase: PhaseConnect, Owner: OwnerDBA, Retry: true,
+		Meaning: Words{"The host answered, but nothing accepts connections on this port, or a firewall rejects them.", "主机有响应，但该端口没有服务在监听，或连接被防火墙拒绝。"},
+		Remedy:  Words{"Check the port; check that the database runs and listens on this address and not only on localhost (bind-address in MySQL, listen_addresses in PostgreSQL).", "请检查端口；确认数据库已启动，并监听该地址而非仅监听 localhost（MySQL 的 bind-address，PostgreSQL 的 listen_addresses）。"},
+	},
+	{
+		Code: CodeHostUnreachable, Phase: PhaseConnect, Owner: OwnerNetwork, Retry: true,
+		Meaning: Words{"There is no route from the test network to this address, or a router or firewall on the way said that it cannot be reached.", "测试网络到该地址没有可用路由，或途中的路由器、防火墙报告地址不可达。"},
+		Remedy:  Words{"Check the address, the routes, and the VPN or VPC peering between the two networks; their address ranges must not overlap.", "请检查地址、路由以及两个网络之间的 VPN 或 VPC 对等连接，两端网段不得重叠。"},
+	},
+	{
+		Code: CodeTimeoutConnect, Phase: PhaseConnect, Owner: OwnerNetwork, Retry: true,
+		Meaning: Words{"The TCP connection was not answered in time. Usually a firewall, security group or network ACL drops the packets, or the host is down.", "TCP 连接请求超时未获响应，通常是防火墙、安全组或网络 ACL 丢弃了报文，或主机未运行。"},
+		Remedy:  Words{"Allow the addresses of the test nodes to this port in the security group, network ACL and host firewall, and check that the host is up.", "请在安全组、网络 ACL 和主机防火墙中放行测试节点到该端口的访问，并确认主机正在运行。"},
+	},
+}
+
+//nolint:gochecknoglobals // a constant table
+var tlsVerdicts = []Verdict{
+	{
+		Code: CodeTLSRequired, Phase: PhaseTLS, Owner: OwnerCaller,
+		Meaning: Words{"The server accepts encrypted connections only, and the test was made without TLS.", "服务器只接受加密连接，而本次测试未启用 TLS。"},
+		Remedy:  Words{"Switch SSL on for this endpoint (ssl_link) and upload the CA certificate of the server.", "请为该连接启用 SSL（ssl_link），并上传服务器的 CA 证书。"},
+	},
+	{
+		Code: CodeTLSNotSupported, Phase: PhaseTLS, Owner: OwnerDBA,
+		Meaning: Words{"TLS was asked for, but the server does not offer it.", "请求了 TLS 加密，但服务器未启用 TLS。"},
+		Remedy:  Words{"Enable TLS on the server (ssl = on in PostgreSQL, ssl_cert and ssl_key in MySQL), or switch SSL off for this endpoint if the network is trusted.", "请在服务器上启用 TLS（PostgreSQL 设置 ssl = on，MySQL 配置 ssl_cert 与 ssl_key）；若网络可信，也可关闭该连接的 SSL。"},
+	},
+	{
+		Code: CodeTLSUntrusted, Phase: PhaseTLS, Owner: OwnerCaller,
+		Meaning: Words{"The server's certificate was not issued by the uploaded CA certificate, or its chain is incomplete. No credentials were sent.", "服务器证书并非由上传的 CA 证书签发，或证书链不完整。未发送任何账号信息。"},
+		Remedy:  Words{"Upload the CA certificate that signed the server's certificate, with the intermediate ones. If it is the right one, find out who answers at this address.", "请上传签发服务器证书的 CA 证书及中间证书；若证书无误，请核实该地址上实际应答的是谁。"},
+	},
+	{
+		Code: CodeTLSExpired, Phase: PhaseTLS, Owner: OwnerDBA,
+		Meaning: Words{"The server's certificate, or one of its issuers', has expired. No credentials were sent.", "服务器证书或其签发者的证书已过期。未发送任何账号信息。"},
+		Remedy:  Words{"Renew the certificate on the database server and reload or restart the server.", "请在数据库服务器上更新证书，并重新加载或重启服务。"},
+	},
+	{
+		Code: CodeTLSNotYetValid, Phase: PhaseTLS, Owner: OwnerDBA,
+		Meaning: Words{"The server's certificate is not valid yet. No credentials were sent.", "服务器证书尚未生效。未发送任何账号信息。"},
+		Remedy:  Words{"Check the start date of the certificate and the clocks of the database server and of the machine that issued it.", "请检查证书的生效日期，以及数据库服务器和签发机器的时钟。"},
+	},
+	{
+		Code: CodeTLSNameMismatch, Phase: PhaseTLS, Owner: OwnerDBA,
+		Meaning: Words{"The server's certificate is trusted, but was issued for another name than the one connected to.", "服务器证书可信，但其签发的名称与所连接的名称不一致。"},
+		Remedy:  Words{"Connect by a name that the certificate lists, or issue one that lists this host name or IP address as subject alternative name; the common name alone does not count.", "请使用证书中列出的名称连接，或重新签发证书，在使用者可选名称（SAN）中包含该主机名或 IP 地址；仅有通用名（CN）无效。"},
+	},
+	{
+		Code: CodeTLSVersion, Phase: PhaseTLS, Owner: OwnerDBA,
+		Meaning: Words{"The server and this service have no TLS version in common; this service speaks TLS 1.2 and 1.3.", "服务器与本服务没有共同支持的 TLS 版本；本服务支持 TLS 1.2 和 1.3。"},
+		Remedy:  Words{"Enable TLS 1.2 or 1.3 on the server (tls_version in MySQL, ssl_min_protocol_version and ssl_max_protocol_version in PostgreSQL).", "请在服务器上启用 TLS 1.2 或 1.3（MySQL 的 tls_version，PostgreSQL 的 ssl_min_protocol_version 和 ssl_max_protocol_version）。"},
+	},
+	{
+		Code: CodeTLSHandshake, Phase: PhaseTLS, Owner: OwnerDBA,
+		Meaning: Words{"The TLS handshake failed: the two sides have no cipher in common, or what answers at this port does not speak TLS.", "TLS 握手失败：双方没有共同支持的加密套件，或该端口上的服务并不使用 TLS。"},
+		Remedy:  Words{"Check that the port speaks TLS; look for the reason in the log of the database server; check its certificate, key and cipher settings.", "请确认该端口支持 TLS；查看数据库服务器日志中的原因，并检查其证书、私钥和加密套件配置。"},
+	},
+	{
+		Code: CodeTLSClientCertRejected, Phase: PhaseTLS, Owner: OwnerDBA,
+		Meaning: Words{"The server demands a client certificate, which this test does not present.", "服务器要求客户端证书，而本次测试不提供客户端证书。"},
+		Remedy:  Words{"Use an account that logs in with a password alone: drop REQUIRE X509 (MySQL) or the cert method and the clientcert option in pg_hba.conf (PostgreSQL) for it.", "请使用仅凭密码登录的账号：为其取消 REQUIRE X509（MySQL），或 pg_hba.conf 中的 cert 认证方式及 clientcert 选项（PostgreSQL）。"},
+	},
+	{
+		Code: CodeTimeoutTLS, Phase: PhaseTLS, Owner: OwnerDBA,
+		Meaning: Words{"The TLS handshake began, but the other side did not finish it in time.", "TLS 握手已开始，但对端未在规定时间内完成。"},
+		Remedy:  Words{"Check the load of the server, and any proxy or firewall on the way that inspects TLS; a path MTU that is too small also looks like this.", "请检查服务器负载，以及途中会检查 TLS 的代理或防火墙；路径 MTU 过小也会有此现象。"},
+	},
+}
+
+//nolint:gochecknoglobals // a constant table
+var protocolVerdicts = []Verdict{
+	{
+		Code: CodeTimeoutNoReply, Phase: PhaseProtocol, Owner: OwnerDBA,
+		Meaning: Words{"The connection was accepted, but the other side stayed silent. The server hangs, or it is not a database of this type.", "连接已建立，但对端一直没有响应：服务器可能已挂起，或并非该类型的数据库。"},
+		Remedy:  Words{"Check that the port belongs to a database of this type and that SSL is set as the server expects; then check whether the server hangs or a proxy on the way has no server behind it.", "请确认该端口属于此类型的数据库，且 SSL 设置与服务器一致；再检查服务器是否挂起，或途中的代理后端是否无可用服务器。"},
+	},
+	{
+		Code: CodeClosedNoReply, Phase: PhaseProtocol, Owner: OwnerDBA,
+		Meaning: Words{"The connection was accepted and closed at once, without an answer. Usual reasons: an address filter, a port that speaks TLS only, or another product.", "连接建立后即被对端关闭，没有任何响应。常见原因：地址过滤、端口仅支持 TLS，或并非该数据库。"},
+		Remedy:  Words{"Check the port, whether it demands TLS, and whether the server, a proxy or a load balancer lets the test nodes in; the server's log may say why.", "请检查端口是否正确、是否要求 TLS，以及服务器、代理或负载均衡是否放行测试节点；服务器日志可能记录了原因。"},
+	},
+	{
+		Code: CodeProtocolMismatch, Phase: PhaseProtocol, Owner: OwnerCaller,
+		Meaning: Words{"What answers at this port is not a database of this type.", "该端口上应答的并不是此类型的数据库。"},
+		Remedy:  Words{"Correct the port or the database type (db_type). The evidence names the product that the answer looks like, if it was recognised.", "请更正端口或数据库类型（db_type）。若能识别，测试证据中会给出疑似的产品名称。"},
+	},
+	{
+		Code: CodeVersionUnsupported, Phase: PhaseProtocol, Owner: OwnerDBA,
+		Meaning: Words{"The server speaks a version of the protocol that this service does not know, or refuses a feature that it needs.", "服务器使用的协议版本不受本服务支持，或服务器拒绝了所需的协议功能。"},
+		Remedy:  Words{"Check the version of the database against the list of supported versions, and upgrade it if it is too old.", "请对照支持的版本列表检查数据库版本，版本过旧时请升级。"},
+	},
+	{
+		Code: CodeHostNotAllowed, Phase: PhaseProtocol, Owner: OwnerDBA,
+		Meaning: Words{"The server does not let this account or any account in from the address of the test node. The credentials were not checked.", "服务器不允许该账号或任何账号从测试节点的地址连接。账号密码未经校验。"},
+		Remedy:  Words{"PostgreSQL: add a line for this user, database and exactly the test nodes' addresses to pg_hba.conf and reload. MySQL: CREATE USER 'user'@'address of the test node' and grant it; after too many failures, FLUSH HOSTS.", "PostgreSQL：在 pg_hba.conf 中为该用户、数据库和测试节点的具体地址添加一行并重新加载。MySQL：执行 CREATE USER '用户'@'测试节点地址' 并授权；若因失败过多被封锁，请执行 FLUSH HOSTS。"},
+	},
+	{
+		Code: CodeHostNotAllowedOrTLS, Phase: PhaseProtocol, Owner: OwnerDBA,
+		Meaning: Words{"PostgreSQL has no line in pg_hba.conf that lets this user in from this address without encryption. It does not say whether TLS would help. The credentials were not checked.", "PostgreSQL 的 pg_hba.conf 中没有允许该用户从此地址以非加密方式连接的配置，且未说明启用 TLS 是否可行。账号密码未经校验。"},
+		Remedy:  Words{"First switch SSL on for this endpoint (ssl_link) and test again. If it is refused then too, add a line for this user, database and exactly the test nodes' addresses to pg_hba.conf and reload.", "请先为该连接启用 SSL（ssl_link）并重新测试；若仍被拒绝，请在 pg_hba.conf 中为该用户、数据库和测试节点的具体地址添加一行并重新加载。"},
+	},
+	{
+		Code: CodeTooManyConnections, Phase: PhaseProtocol, Owner: OwnerDBA, Retry: true,
+		Meaning: Words{"The server has reached its limit of connections, in all or for this account or database.", "服务器的连接数已达上限（总数，或该账号、该数据库的上限）。"},
+		Remedy:  Words{"Close idle connections or raise the limit: max_connections or max_user_connections in MySQL; max_connections, ALTER ROLE or ALTER DATABASE ... CONNECTION LIMIT in PostgreSQL.", "请关闭空闲连接或调高上限：MySQL 的 max_connections、max_user_connections；PostgreSQL 的 max_connections，或 ALTER ROLE、ALTER DATABASE ... CONNECTION LIMIT。"},
+	},
+	{
+		Code: CodeServerNotReady, Phase: PhaseProtocol, Owner: OwnerDBA, Retry: true,
+		Meaning: Words{"The server is starting, shutting down, recovering or offline, and accepts no logins now.", "服务器正在启动、关闭、恢复或处于离线模式，暂不接受登录。"},
+		Remedy:  Words{"Wait until the server is up and test again. If it stays so, look into its log.", "请等待服务器就绪后重新测试；若一直如此，请查看服务器日志。"},
+	},
+}
+
+//nolint:gochecknoglobals // a constant table
+var loginVerdicts = []Verdict{
+	{
+		Code: CodeAuthFailed, Phase: PhaseLogin, Owner: OwnerCaller,
+		Meaning: Words{"The server refused the user name or the password.", "服务器拒绝了用户名或密码。"},
+		Remedy:  Words{"Check both; they are case-sensitive. In MySQL the account must exist for the address of the test node ('user'@'host'), and an account with REQUIRE SSL is refused in the same words without TLS. In PostgreSQL an expired password (VALID UNTIL) looks the same.", "请检查用户名和密码（区分大小写）。MySQL 中账号须对测试节点的地址有效（'用户'@'主机'），且设有 REQUIRE SSL 的账号在未启用 TLS 时报错相同；PostgreSQL 中密码过期（VALID UNTIL）的表现也相同。"},
+	},
+	{
+		Code: CodeAuthRequired, Phase: PhaseLogin, Owner: OwnerCaller,
+		Meaning: Words{"The server demands a login, and no user name or password was given.", "服务器要求登录，但未提供用户名或密码。"},
+		Remedy:  Words{"Give the user name and the password of an account on this database.", "请填写该数据库账号的用户名和密码。"},
+	},
+	{
+		Code: CodeAuthMechanism, Phase: PhaseLogin, Owner: OwnerDBA,
+		Meaning: Words{"The server wants this account to log in by a method that this service does not support.", "服务器要求该账号使用本服务不支持的认证方式登录。"},
+		Remedy:  Words{"Give the account a common method: caching_sha2_password or mysql_native_password in MySQL; scram-sha-256 or md5 in pg_hba.conf of PostgreSQL. The evidence names the method asked for.", "请将账号改为常用的认证方式：MySQL 使用 caching_sha2_password 或 mysql_native_password；PostgreSQL 在 pg_hba.conf 中使用 scram-sha-256 或 md5。测试证据中会给出服务器要求的认证方式。"},
+	},
+	{
+		Code: CodeInsecureLogin, Phase: PhaseLogin, Owner: OwnerCaller,
+		Meaning: Words{"The server asked for the password in a form that whoever listens or answers can read, and the connection is not encrypted with a verified certificate. The password was not sent.", "服务器要求以可被窃听者或应答方还原的形式发送密码，而连接未使用经过验证的证书加密。密码未发送。"},
+		Remedy:  Words{"Switch SSL on for this endpoint (ssl_link) and upload the CA certificate. Or give the account a method that never reveals the password, such as scram-sha-256 in PostgreSQL.", "请为该连接启用 SSL（ssl_link）并上传 CA 证书；或让账号改用不会暴露密码的认证方式，例如 PostgreSQL 的 scram-sha-256。"},
+	},
+	{
+		Code: CodeAccountLocked, Phase: PhaseLogin, Owner: OwnerDBA,
+		Meaning: Words{"The account exists but is locked or may not log in.", "账号存在，但已被锁定或不允许登录。"},
+		Remedy:  Words{"Unlock it: ALTER USER ... ACCOUNT UNLOCK in MySQL, ALTER ROLE ... LOGIN in PostgreSQL. Find out first why it was locked.", "请解除锁定：MySQL 执行 ALTER USER ... ACCOUNT UNLOCK，PostgreSQL 执行 ALTER ROLE ... LOGIN；解除前请先查明锁定原因。"},
+	},
+	{
+		Code: CodePasswordExpired, Phase: PhaseLogin, Owner: OwnerDBA,
+		Meaning: Words{"The password of the account has expired and must be changed before the account can be used.", "账号密码已过期，修改密码之前无法使用该账号。"},
+		Remedy:  Words{"Set a new password (ALTER USER ... IDENTIFIED BY ... in MySQL) and test with it.", "请设置新密码（MySQL 执行 ALTER USER ... IDENTIFIED BY ...），并用新密码重新测试。"},
+	},
+	{
+		Code: CodeTimeoutHandshake, Phase: PhaseLogin, Owner: OwnerDBA,
+		Meaning: Words{"The server answered, but the login was not finished in time.", "服务器有响应，但未在规定时间内完成登录。"},
+		Remedy:  Words{"Check the load of the server, its own name or directory look-ups during logins (reverse DNS, LDAP), and the loss of packets on the way.", "请检查服务器负载、登录时服务器自身的名称或目录查询（反向 DNS、LDAP），以及网络途中的丢包情况。"},
+	},
+}
+
+//nolint:gochecknoglobals // a constant table
+var sessionVerdicts = []Verdict{
+	{
+		Code: CodeDatabaseUnknown, Phase: PhaseSession, Owner: OwnerCaller,
+		Meaning: Words{"The login passed, but there is no database of this name.", "登录成功，但不存在该名称的数据库。"},
+		Remedy:  Words{"Correct the database name (db_name), or create the database. Without a name PostgreSQL is asked for the database postgres.", "请更正数据库名称（db_name），或创建该数据库；未填写名称时，PostgreSQL 默认连接 postgres 数据库。"},
+	},
+	{
+		Code: CodeDatabaseUnavailable, Phase: PhaseSession, Owner: OwnerDBA,
+		Meaning: Words{"The database exists but accepts no connections now.", "数据库存在，但当前不接受连接。"},
+		Remedy:  Words{"Open it: ALTER DATABASE ... ALLOW_CONNECTIONS true in PostgreSQL; a template database cannot be used.", "请开放该数据库：PostgreSQL 执行 ALTER DATABASE ... ALLOW_CONNECTIONS true；模板数据库不可用于连接。"},
+	},
+	{
+		Code: CodePermissionDenied, Phase: PhaseSession, Owner: OwnerDBA,
+		Meaning: Words{"The login passed, but the account has no right to use this database.", "登录成功，但账号没有使用该数据库的权限。"},
+		Remedy:  Words{"Grant it: GRANT ... ON database.* TO the account in MySQL, which also answers so when the database does not exist; GRANT CONNECT ON DATABASE in PostgreSQL.", "请授予权限：MySQL 执行 GRANT ... ON 数据库.* TO 账号（数据库不存在时 MySQL 也会如此答复）；PostgreSQL 执行 GRANT CONNECT ON DATABASE。"},
+	},
+}
+
+//nolint:gochecknoglobals // a constant table
+var anywhereVerdicts = []Verdict{
+	{
+		Code:    CodeOK,
+		Meaning: Words{"The endpoint works: it was reached, the login passed and the server answered.", "连接测试通过：已连通目标，登录成功，服务器响应正常。"},
+		Remedy:  Words{"Nothing to do.", "无需处理。"},
+	},
+	{
+		Code: CodeConnectionLost, Owner: OwnerNetwork,
+		Meaning: Words{"The server had answered, and then the connection was closed or reset before the test was complete.", "服务器已有响应，但连接在测试完成前被关闭或重置。"},
+		Remedy:  Words{"Look into the log of the server at this time; check for proxies, load balancers or firewalls that cut connections, and for an unstable network.", "请查看服务器在该时间点的日志；检查是否有代理、负载均衡或防火墙中断连接，以及网络是否稳定。"},
+	},
+	{
+		Code: CodePeerAbusive, Owner: OwnerSecurity,
+		Meaning: Words{"What answers behaves as no database does: it sent far too much, asked for excessive work, or sent what makes a client fail. The test was cut off.", "对端行为不像正常的数据库：发送的数据过多、要求过量的计算，或发送了会使客户端出错的数据。测试已中止。"},
+		Remedy:  Words{"Check the address and the port, and find out what really listens there before any client connects to it.", "请检查地址和端口；在任何客户端连接之前，先查明该端口上实际运行的是什么。"},
+	},
+	{
+		Code: CodeServerError, Owner: OwnerDBA,
+		Meaning: Words{"The server answered with an error of its own. The evidence holds its number and text.", "服务器返回了自身的错误，错误码和文本见测试证据。"},
+		Remedy:  Words{"Look the server's error number up in the manual of the database, and see the server's log.", "请在数据库手册中查找该错误码，并查看服务器日志。"},
+	},
+	{
+		Code: CodeDeadlineExceeded, Owner: OwnerService,
+		Meaning: Words{"This service did not finish the test in time. That says nothing about the database.", "本服务未能在规定时间内完成测试，这不说明数据库存在问题。"},
+		Remedy:  Words{"Test again later or with fewer entries at once. If it happens again, tell the operator of this service.", "请稍后重试，或减少单次测试的数量；若再次出现，请联系本服务的运维人员。"},
+	},
+	{
+		Code: CodeInterrupted, Owner: OwnerService,
+		Meaning: Words{"The test was cut off by a fault of this service after the login had been sent. It was not repeated, so as not to log in twice.", "测试在登录信息发出后因本服务故障而中断；为避免重复登录，未再次测试。"},
+		Remedy:  Words{"Test again. The database is not known to be at fault.", "请重新测试。没有迹象表明数据库存在问题。"},
+	},
+	{
+		Code: CodeWorkerLost, Owner: OwnerService,
+		Meaning: Words{"The worker that made the test disappeared, in every attempt. No login was sent.", "执行测试的节点在每次尝试中均失去响应。未发送登录信息。"},
+		Remedy:  Words{"Test again later. If it happens again, tell the operator of this service.", "请稍后重试；若再次出现，请联系本服务的运维人员。"},
+	},
+	{
+		Code: CodeCancelled, Owner: OwnerCaller,
+		Meaning: Words{"The test was cancelled before it was complete.", "测试在完成之前被取消。"},
+		Remedy:  Words{"Test again if the answer is still wanted.", "如仍需结果，请重新测试。"},
+	},
+	{
+		Code: CodeInternal, Owner: OwnerService,
+		Meaning: Words{"This service failed in a way that it does not know. That says nothing about the database.", "本服务发生未知错误，这不说明数据库存在问题。"},
+		Remedy:  Words{"Test again. If it happens again, tell the operator of this service the request id.", "请重新测试；若再次出现，请将请求 ID 提供给本服务的运维人员。"},
+	},
+}
