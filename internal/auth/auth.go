@@ -45,7 +45,7 @@ type Kind string
 // The kinds of refusal.
 const (
 	// NoCredential: neither a token nor a signature came with the request.
-	NoCredential Kind = "no_credential"
+	NoCredential Kind = "no_credential" //nolint:gosec // G101: the name of a refusal
 	// BadToken: the token is unknown, malformed or revoked.
 	BadToken Kind = "bad_token"
 	// TokenExpired: the token, or a temporary access key, is past its end.

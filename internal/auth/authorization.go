@@ -168,19 +168,17 @@ func parseSignedHeaders(text string) (names []string, reason string) {
 }
 
 func isHeaderName(s string) bool {
-	return s != "" && len(s) <= 128 && !strings.ContainsFunc(s, func(r rune) bool {
-		return !('a' <= r && r <= 'z' || '0' <= r && r <= '9' || strings.ContainsRune("-_.!#$%&'*+^`|~", r))
-	})
+	return s != "" && len(s) <= 128 && strings.Trim(s, "abcdefghijklmnopqrstuvwxyz0123456789-_.!#$%&'*+^`|~") == ""
 }
 
 func isScopeWord(s string) bool {
-	return len(s) <= 64 && !strings.ContainsFunc(s, notWord)
+	return len(s) <= 64 && isWord(s)
 }
 
 func validAccessKeyID(s string) bool {
-	return s != "" && len(s) <= 128 && !strings.ContainsFunc(s, notWord)
+	return s != "" && len(s) <= 128 && isWord(s)
 }
 
-func notWord(r rune) bool {
-	return !('a' <= r && r <= 'z' || 'A' <= r && r <= 'Z' || '0' <= r && r <= '9' || r == '-' || r == '_' || r == '.')
+func isWord(s string) bool {
+	return strings.Trim(s, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_.") == ""
 }

@@ -163,12 +163,12 @@ func squeeze(s string) string {
 // is then what was signed, but only if it is true: UNSIGNED-PAYLOAD would let
 // anyone who has seen a request send another body with it.
 func bodyHash(h http.Header, body []byte) (string, *Error) {
-	real := hexHash(body)
+	hash := hexHash(body)
 	stated := h.Values("X-Sdk-Content-Sha256")
 	switch {
 	case len(stated) == 0:
-		return real, nil
-	case len(stated) == 1 && strings.EqualFold(stated[0], real):
+		return hash, nil
+	case len(stated) == 1 && strings.EqualFold(stated[0], hash):
 		return stated[0], nil
 	case len(stated) == 1 && stated[0] == "UNSIGNED-PAYLOAD":
 		return "", refuse(BadSignature, "the body must be signed")

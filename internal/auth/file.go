@@ -11,7 +11,7 @@ import (
 	"dialtone/internal/secret"
 )
 
-// AnyProject, listed among the projects of a credential, admits it to all.
+// AnyProject among the projects of a credential admits it to all.
 const AnyProject = "*"
 
 // File lists who may call. Load reads it from YAML; `dialtone up` and tests

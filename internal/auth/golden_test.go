@@ -18,33 +18,33 @@ import (
 	"dialtone/internal/secret"
 )
 
-func newVerifier(t testing.TB, c auth.Config) *auth.Verifier {
-	t.Helper()
+func newVerifier(tb testing.TB, c auth.Config) *auth.Verifier {
+	tb.Helper()
 	v, err := auth.New(c)
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
-	t.Cleanup(v.Close)
+	tb.Cleanup(v.Close)
 	return v
 }
 
-func clock(t testing.TB, date string) func() time.Time {
-	t.Helper()
+func clock(tb testing.TB, date string) func() time.Time {
+	tb.Helper()
 	at, err := time.Parse(sdkDate, date)
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	return func() time.Time { return at }
 }
 
-func wantKind(t testing.TB, err error, want auth.Kind) {
-	t.Helper()
+func wantKind(tb testing.TB, err error, want auth.Kind) {
+	tb.Helper()
 	var refusal *auth.Error
 	if !errors.As(err, &refusal) {
-		t.Fatalf("Verify() error = %v, want kind %s", err, want)
+		tb.Fatalf("Verify() error = %v, want kind %s", err, want)
 	}
 	if refusal.Kind != want {
-		t.Fatalf("Verify() error = %v, want kind %s", err, want)
+		tb.Fatalf("Verify() error = %v, want kind %s", err, want)
 	}
 }
 
@@ -108,34 +108,34 @@ func TestGoldenVectors(t *testing.T) {
 }
 
 // recorded reads a request as it was on the wire.
-func recorded(t testing.TB, name string) (*http.Request, []byte) {
-	t.Helper()
+func recorded(tb testing.TB, name string) (*http.Request, []byte) {
+	tb.Helper()
 	f, err := os.Open(filepath.Join("testdata", name))
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
-	defer f.Close()
+	defer func() { _ = f.Close() }()
 	r, err := http.ReadRequest(bufio.NewReader(f))
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	body, err := io.ReadAll(r.Body)
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	return r, body
 }
 
 const recordedProject = "054ba152d480d55b2f5dc0069e7ddef0"
 
-func recordedVerifier(t testing.TB) *auth.Verifier {
-	t.Helper()
-	return newVerifier(t, auth.Config{
+func recordedVerifier(tb testing.TB) *auth.Verifier {
+	tb.Helper()
+	return newVerifier(tb, auth.Config{
 		File: &auth.File{AccessKeys: []auth.AccessKey{{
 			ID: "AKEXAMPLE00000000001", Secret: secret.New("SKexampleSecretNotReal00000000000000001"),
 			Projects: []string{recordedProject}, Roles: []string{"drs_adm"},
 		}}},
-		Now: clock(t, "20261123T182000Z"),
+		Now: clock(tb, "20261123T182000Z"),
 	})
 }
 

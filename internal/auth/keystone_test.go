@@ -41,14 +41,14 @@ type fakeKeystone struct {
 	fault atomic.Pointer[http.HandlerFunc]
 }
 
-func newKeystone(t testing.TB, now func() time.Time) *fakeKeystone {
-	t.Helper()
+func newKeystone(tb testing.TB, now func() time.Time) *fakeKeystone {
+	tb.Helper()
 	k := &fakeKeystone{now: now, tokens: map[string]map[string]any{}, own: map[string]bool{"static": true}, life: 24 * time.Hour}
 	mux := http.NewServeMux()
 	mux.HandleFunc("POST /v3/auth/tokens", k.login)
 	mux.HandleFunc("GET /v3/auth/tokens", k.describe)
 	k.Server = httptest.NewServer(mux)
-	t.Cleanup(k.Server.Close)
+	tb.Cleanup(k.Close)
 	return k
 }
 
@@ -137,7 +137,7 @@ func (k *fakeKeystone) describe(w http.ResponseWriter, r *http.Request) {
 		w.WriteHeader(http.StatusUnauthorized)
 	case !known:
 		w.WriteHeader(http.StatusNotFound)
-		fmt.Fprintf(w, `{"error":{"code":404,"message":"Could not find token: %s","title":"Not Found"}}`, token)
+		_, _ = fmt.Fprintf(w, `{"error":{"code":404,"message":"Could not find token: %s","title":"Not Found"}}`, token)
 	default:
 		w.Header().Set("X-Subject-Token", token)
 		k.write(w, token)
@@ -169,11 +169,11 @@ func newMovingClock() *movingClock {
 func (c *movingClock) now() time.Time        { return time.Unix(0, c.nanos.Load()).UTC() }
 func (c *movingClock) move(by time.Duration) { c.nanos.Add(int64(by)) }
 
-func verifyToken(t testing.TB, v *auth.Verifier, token, project string) (auth.Caller, error) {
-	t.Helper()
-	r := newRequest(t, http.MethodPost, target, body)
+func verifyToken(tb testing.TB, v *auth.Verifier, token, project string) (auth.Caller, error) {
+	tb.Helper()
+	r := newRequest(tb, http.MethodPost, target, body)
 	r.Header.Set("X-Auth-Token", token)
-	return v.Verify(t.Context(), r, nil, project)
+	return v.Verify(tb.Context(), r, nil, project)
 }
 
 func withPassword(k *fakeKeystone) *auth.KeystoneConfig {
@@ -443,15 +443,15 @@ func TestKeystoneUnavailable(t *testing.T) {
 	}
 }
 
-func waitFor(t testing.TB, condition func() bool) {
-	t.Helper()
+func waitFor(tb testing.TB, condition func() bool) {
+	tb.Helper()
 	deadline := time.After(10 * time.Second)
 	tick := time.NewTicker(time.Millisecond)
 	defer tick.Stop()
 	for !condition() {
 		select {
 		case <-deadline:
-			t.Fatal("the condition did not come true in 10 s")
+			tb.Fatal("the condition did not come true in 10 s")
 		case <-tick.C:
 		}
 	}

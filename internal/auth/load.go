@@ -154,8 +154,7 @@ func (d *decoder) secretFile(path, name string) secret.Text {
 // cause leaves the path out of a file error: whoever wrote the secret itself
 // in place of the path must not read it in the log.
 func cause(err error) string {
-	var pathErr *os.PathError
-	if errors.As(err, &pathErr) {
+	if pathErr, ok := errors.AsType[*os.PathError](err); ok {
 		return pathErr.Err.Error()
 	}
 	return err.Error()

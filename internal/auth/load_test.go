@@ -15,33 +15,33 @@ import (
 	"dialtone/internal/secret"
 )
 
-func write(t testing.TB, dir, name, text string) string {
-	t.Helper()
+func write(tb testing.TB, dir, name, text string) string {
+	tb.Helper()
 	path := filepath.Join(dir, name)
 	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	return path
 }
 
-func newBox(t testing.TB) *secret.Box {
-	t.Helper()
+func newBox(tb testing.TB) *secret.Box {
+	tb.Helper()
 	keys, err := secret.NewKeyset()
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	box, err := secret.OpenBox(keys)
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	return box
 }
 
-func sealFor(t testing.TB, box *secret.Box, ak, sk string) string {
-	t.Helper()
+func sealFor(tb testing.TB, box *secret.Box, ak, sk string) string {
+	tb.Helper()
 	sealed, err := auth.SealSecret(box, ak, secret.New(sk))
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	return sealed
 }

@@ -1,6 +1,7 @@
 package auth_test
 
 import (
+	"maps"
 	"net/http"
 	"strings"
 	"testing"
@@ -45,9 +46,9 @@ func testFile() *auth.File {
 // noon is the time of all these tests.
 func noon() time.Time { return time.Date(2026, 11, 23, 12, 0, 0, 0, time.UTC) }
 
-func testVerifier(t testing.TB) *auth.Verifier {
-	t.Helper()
-	return newVerifier(t, auth.Config{File: testFile(), Now: noon})
+func testVerifier(tb testing.TB) *auth.Verifier {
+	tb.Helper()
+	return newVerifier(tb, auth.Config{File: testFile(), Now: noon})
 }
 
 func TestSignedRequests(t *testing.T) {
@@ -76,9 +77,7 @@ func TestSignedRequests(t *testing.T) {
 			t.Run(tc.name+" "+s.variant, func(t *testing.T) {
 				t.Parallel()
 				r := newRequest(t, tc.method, tc.target, tc.body)
-				for name, values := range tc.header {
-					r.Header[name] = values
-				}
+				maps.Copy(r.Header, tc.header)
 				s.sign(t, r, tc.body, tc.at)
 				got, err := v.Verify(t.Context(), r, []byte(tc.body), "p1")
 				if err != nil {
@@ -211,13 +210,13 @@ func replaceAuthorization(from, to string) func(*http.Request) {
 }
 
 // wantNoEcho makes sure that a refusal repeats nothing of what was sent.
-func wantNoEcho(t testing.TB, err error, r *http.Request) {
-	t.Helper()
+func wantNoEcho(tb testing.TB, err error, r *http.Request) {
+	tb.Helper()
 	text := err.Error()
 	_, signature, _ := strings.Cut(r.Header.Get("Authorization"), "Signature=")
 	for _, sent := range []string{signature, r.Header.Get("X-Auth-Token"), r.Header.Get("X-Security-Token"), r.Header.Get("X-Sdk-Date"), "AKTEST", "sk-of-", r.URL.RawQuery} {
 		if sent != "" && strings.Contains(text, sent) {
-			t.Errorf("Verify() error %q echoes %q", text, sent)
+			tb.Errorf("Verify() error %q echoes %q", text, sent)
 		}
 	}
 }

@@ -27,8 +27,8 @@ type signer struct {
 
 const sdkDate = "20060102T150405Z"
 
-func (s signer) sign(t testing.TB, r *http.Request, body string, at time.Time) {
-	t.Helper()
+func (s signer) sign(tb testing.TB, r *http.Request, body string, at time.Time) {
+	tb.Helper()
 	date := at.UTC().Format(sdkDate)
 	r.Header.Set("X-Sdk-Date", date)
 	names := s.signed
@@ -78,7 +78,7 @@ func (s signer) sign(t testing.TB, r *http.Request, body string, at time.Time) {
 		head = "V11-HMAC-SHA256 Credential=" + s.ak + "/" + scope
 		key, err := hkdf.Key(sha256.New, []byte(s.sk), []byte(s.ak), scope, 32)
 		if err != nil {
-			t.Fatal(err)
+			tb.Fatal(err)
 		}
 		signature = hm(fmt.Appendf(nil, "%x", key), "V11-HMAC-SHA256\n"+date+"\n"+scope+"\n"+textHash)
 	case "C":
@@ -87,7 +87,7 @@ func (s signer) sign(t testing.TB, r *http.Request, body string, at time.Time) {
 		key := hm(hm(hm(hm([]byte("SDK"+s.sk), date[:8]), s.region), s.service), "sdk_request")
 		signature = hm(key, "SDK-HMAC-SHA256\n"+date+"\n"+scope+"\n"+textHash)
 	default:
-		t.Fatalf("no variant %q", s.variant)
+		tb.Fatalf("no variant %q", s.variant)
 	}
 	r.Header.Set("Authorization", fmt.Sprintf("%s, SignedHeaders=%s, Signature=%x", head, strings.Join(names, ";"), signature))
 }
@@ -103,9 +103,9 @@ func (s signer) query(values url.Values) string {
 	return strings.Join(pairs, "&")
 }
 
-func newRequest(t testing.TB, method, target, body string) *http.Request {
-	t.Helper()
-	r := httptest.NewRequestWithContext(t.Context(), method, target, bytes.NewReader([]byte(body)))
+func newRequest(tb testing.TB, method, target, body string) *http.Request {
+	tb.Helper()
+	r := httptest.NewRequestWithContext(tb.Context(), method, target, bytes.NewReader([]byte(body)))
 	r.Header.Set("User-Agent", "test/1.0")
 	r.Header.Set("Content-Type", "application/json")
 	return r

@@ -1,6 +1,7 @@
 package auth_test
 
 import (
+	"maps"
 	"net/http"
 	"path/filepath"
 	"strings"
@@ -55,9 +56,7 @@ func TestToken(t *testing.T) {
 		t.Run(tc.name, func(t *testing.T) {
 			t.Parallel()
 			r := newRequest(t, http.MethodPost, target, body)
-			for name, values := range tc.header {
-				r.Header[name] = values
-			}
+			maps.Copy(r.Header, tc.header)
 			got, err := v.Verify(t.Context(), r, []byte(body), tc.project)
 			if diff := cmp.Diff(tc.want, got); diff != "" {
 				t.Errorf("Verify() (-want +got):\n%s", diff)

@@ -133,9 +133,7 @@ func isNull(n ast.Node) bool {
 // plainKey says whether a key can be shown: one that does not look like ours
 // may be a secret that slipped to the left of a colon.
 func plainKey(key string) bool {
-	return key != "" && len(key) <= 24 && !strings.ContainsFunc(key, func(r rune) bool {
-		return !('a' <= r && r <= 'z' || '0' <= r && r <= '9' || r == '_')
-	})
+	return key != "" && len(key) <= 24 && strings.Trim(key, "abcdefghijklmnopqrstuvwxyz0123456789_") == ""
 }
 
 func orRoot(path string) string {

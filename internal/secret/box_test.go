@@ -130,7 +130,7 @@ func TestBoxPrintsNoKey(t *testing.T) {
 	box := openBox(t, newKeyset(t))
 	var log bytes.Buffer
 	slog.New(slog.NewJSONHandler(&log, nil)).Info("opened", "box", box)
-	asJSON, err := json.Marshal(box)
+	asJSON, err := json.Marshal(map[string]any{"box": box})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -139,7 +139,7 @@ func TestBoxPrintsNoKey(t *testing.T) {
 			t.Errorf("Sprintf(%q) = %q", verb, got)
 		}
 	}
-	if !strings.Contains(log.String(), `"box":"secret.Box"`) || string(asJSON) != "{}" {
+	if !strings.Contains(log.String(), `"box":"secret.Box"`) || string(asJSON) != `{"box":{}}` {
 		t.Errorf("log = %s, JSON = %s", log.String(), asJSON)
 	}
 }
