@@ -443,6 +443,38 @@ func TestKeystoneUnavailable(t *testing.T) {
 	}
 }
 
+// What would carry tokens elsewhere, or ask in vain, is not sent at all.
+func TestKeystoneSendsNoMoreThanNeeded(t *testing.T) {
+	t.Parallel()
+	k, elsewhere := newKeystone(t, noon), newKeystone(t, noon)
+	elsewhere.add("good", "p1", noon().Add(time.Hour), "drs_adm")
+	v := newVerifier(t, auth.Config{Keystone: withPassword(k), Now: noon})
+
+	k.fail(func(w http.ResponseWriter, r *http.Request) {
+		http.Redirect(w, r, elsewhere.URL+"/v3/auth/tokens", http.StatusTemporaryRedirect)
+	})
+	_, err := verifyToken(t, v, "good", "p1")
+	wantKind(t, err, auth.Unavailable)
+	if got := elsewhere.questions.Load(); got != 0 {
+		t.Errorf("a redirect was followed")
+	}
+
+	logins := k.logins.Load()
+	k.fail(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusUnauthorized) })
+	_, err = verifyToken(t, v, "good", "p1")
+	wantKind(t, err, auth.Unavailable)
+	if got := k.logins.Load() - logins; got != 1 {
+		t.Errorf("%d logins for one question, want 1", got)
+	}
+
+	questions := k.questions.Load()
+	_, err = verifyToken(t, v, strings.Repeat("x", 40<<10), "p1")
+	wantKind(t, err, auth.BadToken)
+	if got := k.questions.Load() - questions; got != 0 {
+		t.Errorf("%d questions for a token that cannot be one", got)
+	}
+}
+
 func waitFor(tb testing.TB, condition func() bool) {
 	tb.Helper()
 	deadline := time.After(10 * time.Second)

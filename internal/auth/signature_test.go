@@ -264,6 +264,19 @@ func TestUnsignedHeaders(t *testing.T) {
 	}
 }
 
+// A key derived for one day must not sign for another.
+func TestScopeOfAnotherDay(t *testing.T) {
+	t.Parallel()
+	v := testVerifier(t)
+	for _, s := range testSigners()[1:] {
+		s.day = "20261122"
+		r := newRequest(t, http.MethodPost, target, body)
+		s.sign(t, r, body, noon())
+		_, err := v.Verify(t.Context(), r, []byte(body), "p1")
+		wantKind(t, err, auth.BadSignature)
+	}
+}
+
 func TestScopedQueryKeyTwice(t *testing.T) {
 	t.Parallel()
 	v := testVerifier(t)

@@ -2,6 +2,7 @@ package auth_test
 
 import (
 	"bytes"
+	"cmp"
 	"crypto/hkdf"
 	"crypto/hmac"
 	"crypto/sha256"
@@ -23,6 +24,7 @@ type signer struct {
 	region, service string
 	signed          []string // names in the order to sign; default: all headers and host, sorted
 	bodyHash        string   // instead of the true one
+	day             string   // of the scope, instead of the date's
 }
 
 const sdkDate = "20060102T150405Z"
@@ -67,7 +69,8 @@ func (s signer) sign(tb testing.TB, r *http.Request, body string, at time.Time) 
 		h.Write([]byte(text))
 		return h.Sum(nil)
 	}
-	scope := date[:8] + "/" + s.region + "/" + s.service
+	day := cmp.Or(s.day, date[:8])
+	scope := day + "/" + s.region + "/" + s.service
 	var head string
 	var signature []byte
 	switch s.variant {
@@ -84,7 +87,7 @@ func (s signer) sign(tb testing.TB, r *http.Request, body string, at time.Time) 
 	case "C":
 		scope += "/sdk_request"
 		head = "SDK-HMAC-SHA256 Credential=" + s.ak + "/" + scope
-		key := hm(hm(hm(hm([]byte("SDK"+s.sk), date[:8]), s.region), s.service), "sdk_request")
+		key := hm(hm(hm(hm([]byte("SDK"+s.sk), day), s.region), s.service), "sdk_request")
 		signature = hm(key, "SDK-HMAC-SHA256\n"+date+"\n"+scope+"\n"+textHash)
 	default:
 		tb.Fatalf("no variant %q", s.variant)
