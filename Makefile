@@ -1,0 +1,34 @@
+# A table of contents; the work is done by go and by scripts/.
+.DEFAULT_GOAL := help
+.PHONY: help up build test lint fmt generate services services-down bench
+
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+up: ## api and worker in one process, nothing to install
+	go run ./cmd/dialtone up
+
+build: ## bin/api, bin/worker, bin/dialtone
+	go build -o bin/ ./cmd/...
+
+test: ## all that must hold before a change lands (what CI runs)
+	scripts/test
+
+lint: ## the linters, and formatting as a diff
+	scripts/tool golangci-lint run ./...
+	scripts/tool golangci-lint fmt --diff ./...
+
+fmt: ## format all Go code
+	scripts/tool golangci-lint fmt ./...
+
+generate: ## renew the generated code
+	go generate ./...
+
+services: ## private Postgres, MariaDB and Redis (then see scripts/services env)
+	scripts/services up
+
+services-down: ## stop and remove them
+	scripts/services down
+
+bench: ## batches through dialtone beside the same probes run directly
+	go run ./scripts/bench
