@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"dialtone/internal/probe"
@@ -80,7 +81,7 @@ type Worker struct {
 
 	mu       sync.Mutex
 	stopping bool
-	running  map[string]probing // by lease
+	running  map[string]*probing // by lease
 	idle     sync.WaitGroup
 }
 
@@ -89,6 +90,8 @@ type Worker struct {
 type probing struct {
 	testID string
 	cancel context.CancelCauseFunc
+	// login is true once credentials may leave: then a stop waits.
+	login atomic.Bool
 }
 
 // NewWorker wires a Worker. observer and tracer may be nil.
@@ -109,7 +112,7 @@ func NewWorker(log *slog.Logger, store WorkerStore, prober Prober, queue Requeue
 	}
 	w := &Worker{
 		log: log, store: store, prober: prober, queue: queue, signal: signal, observer: observer, tracer: tracer,
-		cfg: cfg, running: map[string]probing{},
+		cfg: cfg, running: map[string]*probing{},
 	}
 	const most, flights, timeout = 64, 2, 10 * time.Second
 	w.claims = &group[Claim, *Claimed]{call: w.claimAll, most: most, flights: flights, timeout: timeout}
@@ -127,13 +130,17 @@ func (w *Worker) Run(ctx context.Context) error {
 	return nil
 }
 
-// Stop cancels what runs and waits until every claim is finished or handed
-// back, or ctx ends. Handle refuses from now on.
+// Stop ends the work: Handle refuses from now on; probes that have sent no
+// login are cancelled and handed back at once; those that have may finish until
+// ctx ends, and are then cancelled and recorded as interrupted. It returns when
+// every claim is settled, with an error if some were cut off.
 func (w *Worker) Stop(ctx context.Context) error {
 	w.mu.Lock()
 	w.stopping = true
 	for _, p := range w.running {
-		p.cancel(errStopping)
+		if !p.login.Load() {
+			p.cancel(errStopping)
+		}
 	}
 	w.mu.Unlock()
 	idle := make(chan struct{})
@@ -145,8 +152,15 @@ func (w *Worker) Stop(ctx context.Context) error {
 	case <-idle:
 		return nil
 	case <-ctx.Done():
-		return fmt.Errorf("wait for running probes: %w", ctx.Err())
 	}
+	w.mu.Lock()
+	cut := len(w.running)
+	for _, p := range w.running {
+		p.cancel(errStopping)
+	}
+	w.mu.Unlock()
+	<-idle
+	return fmt.Errorf("%d probes were cut off: %w", cut, ctx.Err())
 }
 
 // Running counts the tests in progress.
@@ -164,7 +178,8 @@ func (w *Worker) Handle(ctx context.Context, task Task) error {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	claim := Claim{TestID: task.TestID, LeaseID: NewID(), Worker: w.cfg.ID, Lease: w.prober.Timeout() + w.cfg.LeaseSlack}
-	if !w.enter(claim, cancel) {
+	p := &probing{testID: task.TestID, cancel: cancel}
+	if !w.enter(claim, p) {
 		return errStopping
 	}
 	defer w.leave(claim)
@@ -183,20 +198,20 @@ func (w *Worker) Handle(ctx context.Context, task Task) error {
 	// process that slept in between finds its time gone.
 	deadline := begin.Add(min(w.prober.Timeout(), claimed.Remaining))
 	probeCtx, stop := context.WithDeadline(ctx, deadline)
-	report, err := w.prober.Run(probeCtx, w.target(claimed))
+	report, err := w.prober.Run(probeCtx, w.target(claimed, p))
 	stop()
 	report.Attempts = claimed.Probes
 	return w.settle(ctx, claimed, report, err)
 }
 
 // enter registers a task at work, unless the worker stops.
-func (w *Worker) enter(c Claim, cancel context.CancelCauseFunc) bool {
+func (w *Worker) enter(c Claim, p *probing) bool {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if w.stopping {
 		return false
 	}
-	w.running[c.LeaseID] = probing{testID: c.TestID, cancel: cancel}
+	w.running[c.LeaseID] = p
 	w.idle.Add(1)
 	return true
 }
@@ -209,9 +224,10 @@ func (w *Worker) leave(c Claim) {
 }
 
 // target is the claimed target with the login mark in its hook.
-func (w *Worker) target(c *Claimed) probe.Target {
+func (w *Worker) target(c *Claimed, p *probing) probe.Target {
 	t := c.Target
 	t.BeforeLogin = func(ctx context.Context) error {
+		p.login.Store(true)
 		ok, err := w.store.MarkLogin(ctx, c.ID, c.LeaseID)
 		switch {
 		case err != nil:
