@@ -95,7 +95,7 @@ spawn() {
   local name=$1 user=$2 step=()
   shift 2
   [[ $EUID -ne 0 ]] || step=(setpriv --reuid="$user" --regid="$(id -g "$user")" --clear-groups --)
-  cd "$dir"
+  cd "$dir" || return
   setsid "${step[@]}" "$@" </dev/null >>"$dir/log/$name.log" 2>&1 9>&- &
   printf '%s %s\n' "$!" "$(start_time "$!")" >"$dir/pid/$name"
   disown
