@@ -2,6 +2,7 @@ package batch
 
 import (
 	"context"
+	"errors"
 	"time"
 
 	"dialtone/internal/job"
@@ -147,6 +148,9 @@ type Announcer interface {
 	// Announce says that the worker lives and stands in these networks.
 	Announce(ctx context.Context, worker string, networks []string) error
 }
+
+// ErrBadCursor is returned for a Query.After that no Page.Next gave.
+var ErrBadCursor = errors.New("no such cursor")
 
 // Query selects batches of one project.
 type Query struct {

@@ -1,0 +1,204 @@
+package postgres
+
+import (
+	"cmp"
+	"context"
+	"encoding/json"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"dialtone/internal/batch"
+	"dialtone/internal/probe"
+)
+
+// testColumns are what scanTest reads; t is the table.
+const testColumns = `t.id, t.batch_id, t.project, t.entry, t.object, t.job_id, t.end_point_type, t.endpoint, t.secrets_set,
+       t.network, t.attempt, t.probes, t.worker, t.created_at, t.deadline, t.not_before, t.started_at, t.login_at,
+       t.finished_at, t.seq, t.report`
+
+// scanTest reads testColumns and then more.
+func scanTest(row pgx.CollectableRow, more ...any) (batch.Test, error) {
+	var t batch.Test
+	var endpoint, report []byte
+	into := []any{
+		&t.ID, &t.BatchID, &t.Project, &t.Entry, &t.Object, &t.JobID, &t.EndPointType, &endpoint, &t.SecretsSet,
+		&t.Network, &t.Attempt, &t.Probes, &t.Worker, &t.CreatedAt, &t.Deadline, &t.NotBefore, &t.StartedAt, &t.LoginAt,
+		&t.FinishedAt, &t.Seq, &report,
+	}
+	if err := row.Scan(append(into, more...)...); err != nil {
+		return batch.Test{}, err
+	}
+	if err := json.Unmarshal(endpoint, &t.Target); err != nil {
+		return batch.Test{}, fmt.Errorf("decode endpoint: %w", err)
+	}
+	if report != nil {
+		t.Report = &probe.Report{}
+		if err := json.Unmarshal(report, t.Report); err != nil {
+			return batch.Test{}, fmt.Errorf("decode report: %w", err)
+		}
+	}
+	return t, nil
+}
+
+// Claims, releases and finishes are sent as one statement per test, pipelined:
+// one round trip and one transaction. One statement over arrays would save the
+// server a little, but its plan depends on how full the table was when it was
+// prepared. The statements go in the order of the ids, so that two of these
+// transactions which meet wait for each other in one direction only.
+
+const claimTest = `
+update tests t
+   set lease_id = $2, lease_until = clock_timestamp() + $3::interval, worker = $4,
+       probes = t.probes + 1, started_at = clock_timestamp()
+ where t.id = $1
+   and t.finished_at is null
+   and t.login_at is null
+   and t.deadline > clock_timestamp()
+   and (t.not_before is null or t.not_before <= clock_timestamp())
+   and (t.lease_until is null or t.lease_until < clock_timestamp())
+returning ` + testColumns + `, t.sealed, t.lease_id, t.lane,
+       (select b.trace from batches b where b.id = t.batch_id),
+       (extract(epoch from t.deadline - t.started_at) * 1000000)::bigint,
+       (extract(epoch from t.started_at - coalesce(t.not_before, t.created_at)) * 1000000)::bigint`
+
+// Claim grants leases: see batch.Claims.
+func (s *Store) Claim(ctx context.Context, claims []batch.Claim) ([]batch.Claimed, error) {
+	sorted := slices.SortedFunc(slices.Values(claims), func(a, b batch.Claim) int { return cmp.Compare(a.TestID, b.TestID) })
+	var all pgx.Batch
+	var granted []batch.Claimed
+	var unreadable []batch.Finish
+	for _, c := range sorted {
+		if !isUUID(c.TestID) {
+			continue
+		}
+		all.Queue(claimTest, c.TestID, c.LeaseID, c.Lease, c.Worker).Query(func(rows pgx.Rows) error {
+			got, err := pgx.CollectRows(rows, s.scanClaimed)
+			for _, g := range got {
+				if g.unreadable {
+					unreadable = append(unreadable, unreadableSecrets(g.Claimed))
+					continue
+				}
+				granted = append(granted, g.Claimed)
+			}
+			return err
+		})
+	}
+	if all.Len() == 0 {
+		return nil, nil
+	}
+	if err := s.pool.SendBatch(ctx, &all).Close(); err != nil {
+		return nil, fmt.Errorf("claim: %w", translate(err))
+	}
+	if len(unreadable) > 0 {
+		// No probe can be made of these, by us or by anybody with our keys;
+		// the others must not suffer for it. Who waits for the batch looks
+		// into the store by itself, so nobody needs to be signalled.
+		if _, _, err := s.Finish(ctx, unreadable); err != nil {
+			return nil, err
+		}
+	}
+	return granted, nil
+}
+
+// claimedRow is a granted claim, or one whose secrets do not open.
+type claimedRow struct {
+	batch.Claimed
+	unreadable bool
+}
+
+func (s *Store) scanClaimed(row pgx.CollectableRow) (claimedRow, error) {
+	var c claimedRow
+	var sealed []byte
+	var remaining, waited int64
+	var err error
+	if c.Test, err = scanTest(row, &sealed, &c.LeaseID, &c.Lane, &c.Trace, &remaining, &waited); err != nil {
+		return claimedRow{}, err
+	}
+	c.Remaining = time.Duration(remaining) * time.Microsecond
+	c.Waited = max(time.Duration(waited)*time.Microsecond, 0)
+	secrets, err := s.openTest(c.BatchID, c.ID, sealed)
+	c.unreadable = err != nil
+	c.Target = c.Target.Join(secrets)
+	return c, nil
+}
+
+// unreadableSecrets is the report of a test whose secrets do not open.
+func unreadableSecrets(c batch.Claimed) batch.Finish {
+	report := probe.Refused(probe.CodeInternal, *c.StartedAt)
+	report.Attempts = c.Probes
+	report.Evidence.Facts = map[string]string{"why": "sealed_secrets_unreadable"}
+	return batch.Finish{TestID: c.ID, LeaseID: c.LeaseID, Report: report}
+}
+
+// MarkLogin notes that credentials are about to leave: see batch.Claims.
+func (s *Store) MarkLogin(ctx context.Context, testID, leaseID string) (bool, error) {
+	if !isUUID(testID) || !isUUID(leaseID) {
+		return false, nil
+	}
+	tag, err := s.pool.Exec(ctx, `
+update tests
+   set login_at = clock_timestamp()
+ where id = $1 and lease_id = $2 and lease_until > clock_timestamp() and login_at is null and finished_at is null`,
+		testID, leaseID)
+	if err != nil {
+		return false, fmt.Errorf("mark login: %w", translate(err))
+	}
+	return tag.RowsAffected() == 1, nil
+}
+
+const releaseTest = `
+update tests t
+   set lease_id = null, lease_until = null, started_at = null, attempt = t.attempt + 1,
+       probes = t.probes - $4::integer,
+       not_before = clock_timestamp() + $3::interval, idle_since = clock_timestamp() + $3::interval
+ where t.id = $1 and t.lease_id = $2 and t.login_at is null and t.finished_at is null
+returning t.id, t.attempt, t.lane, t.network`
+
+// Release gives claims back: see batch.Claims.
+func (s *Store) Release(ctx context.Context, releases []batch.Release) ([]batch.Task, error) {
+	sorted := slices.SortedFunc(slices.Values(releases), func(a, b batch.Release) int { return cmp.Compare(a.TestID, b.TestID) })
+	var all pgx.Batch
+	var tasks []batch.Task
+	for _, r := range sorted {
+		if !isUUID(r.TestID) || !isUUID(r.LeaseID) {
+			continue
+		}
+		uncounted := 0
+		if r.HandBack {
+			uncounted = 1
+		}
+		all.Queue(releaseTest, r.TestID, r.LeaseID, r.After, uncounted).Query(func(rows pgx.Rows) error {
+			got, err := pgx.CollectRows(rows, scanTask)
+			tasks = append(tasks, got...)
+			return err
+		})
+	}
+	if all.Len() == 0 {
+		return nil, nil
+	}
+	if err := s.pool.SendBatch(ctx, &all).Close(); err != nil {
+		return nil, fmt.Errorf("release: %w", translate(err))
+	}
+	return tasks, nil
+}
+
+func scanTask(row pgx.CollectableRow) (batch.Task, error) {
+	var t batch.Task
+	err := row.Scan(&t.TestID, &t.Attempt, &t.Lane, &t.Network)
+	return t, err
+}
+
+const selectFinished = `
+select t.id from tests t where t.id = any($1::text[]::uuid[]) and t.finished_at is not null`
+
+// Finished says which tests are finished: see batch.Claims.
+func (s *Store) Finished(ctx context.Context, testIDs []string) ([]string, error) {
+	ids, err := collect(ctx, s.pool, pgx.RowTo[string], selectFinished, uuids(testIDs))
+	if err != nil {
+		return nil, fmt.Errorf("look for finished tests: %w", err)
+	}
+	return ids, nil
+}

@@ -1,0 +1,196 @@
+package postgres
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"dialtone/internal/batch"
+	"dialtone/internal/job"
+	"dialtone/internal/probe"
+)
+
+// insertBatch is one statement, and so one transaction and one round trip.
+const insertBatch = `
+with b as (
+    insert into batches (id, project, call, lane, entries, total, open, caller, reply_to, trace,
+                         created_at, deadline, finished_at)
+    values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10,
+            now(), now() + $11::interval, case when $7::integer = 0 then now() end)
+    returning id, project, lane, created_at, deadline, finished_at
+), j as (
+    insert into batch_jobs (project, job_id, created_at, batch_id)
+    select b.project, n.job_id, b.created_at, b.id
+      from b, unnest($12::text[]) as n (job_id)
+), t as (
+    insert into tests (id, batch_id, project, entry, object, job_id, end_point_type, endpoint, secrets_set, sealed,
+                       lane, network, attempt, created_at, deadline, idle_since, finished_at, seq, report)
+    select n.id::uuid, b.id, b.project, n.entry, n.object, n.job_id, n.end_point_type, n.endpoint::json,
+           string_to_array(n.secrets_set, ','), n.sealed, b.lane, n.network, n.attempt, b.created_at, b.deadline,
+           b.created_at, case when n.seq > 0 then b.created_at end, n.seq, n.report::json
+      from b, unnest($13::text[], $14::integer[], $15::integer[], $16::text[], $17::text[], $18::text[], $19::text[],
+                     $20::bytea[], $21::text[], $22::integer[], $23::integer[], $24::text[])
+           as n (id, entry, object, job_id, end_point_type, endpoint, secrets_set, sealed, network, attempt, seq, report)
+)
+select created_at, deadline, finished_at from b`
+
+// Create stores the batch and its tests: see batch.Creator.
+func (s *Store) Create(ctx context.Context, b batch.Batch, tests []batch.Test) (batch.Batch, error) {
+	rows, err := s.newTests(b, tests)
+	if err != nil {
+		return batch.Batch{}, fmt.Errorf("create batch: %w", err)
+	}
+	b.Total, b.Open = len(tests), len(tests)-rows.finished
+	err = s.pool.QueryRow(ctx, insertBatch,
+		b.ID, b.Project, b.Call, b.Lane, b.Entries, b.Total, b.Open, b.Caller, b.ReplyTo, b.Trace, b.Timeout,
+		rows.jobs, rows.id, rows.entry, rows.object, rows.jobID, rows.endPointType, rows.endpoint, rows.secretsSet,
+		rows.sealed, rows.network, rows.attempt, rows.seq, rows.report,
+	).Scan(&b.CreatedAt, &b.Deadline, &b.FinishedAt)
+	if err != nil {
+		return batch.Batch{}, fmt.Errorf("create batch: %w", translate(err))
+	}
+	return b, nil
+}
+
+// testRows are new tests by column.
+type testRows struct {
+	finished                         int
+	jobs                             []string
+	id, jobID, endPointType, network []string
+	endpoint, secretsSet             []string
+	entry, object, attempt, seq      []int
+	sealed                           [][]byte
+	report                           []*string
+}
+
+func (s *Store) newTests(b batch.Batch, tests []batch.Test) (testRows, error) {
+	var rows testRows
+	for _, t := range tests {
+		open, secrets := t.Target.Split()
+		endpoint, err := json.Marshal(open)
+		if err != nil {
+			return testRows{}, fmt.Errorf("encode endpoint: %w", err)
+		}
+		var sealed []byte
+		var report *string
+		seq := 0
+		if t.Report == nil {
+			if sealed, err = s.sealTest(b.ID, t.ID, secrets); err != nil {
+				return testRows{}, err
+			}
+		} else {
+			text, err := json.Marshal(t.Report)
+			if err != nil {
+				return testRows{}, fmt.Errorf("encode report: %w", err)
+			}
+			rows.finished++
+			seq, report = rows.finished, new(string(text))
+		}
+		rows.id = append(rows.id, t.ID)
+		rows.entry = append(rows.entry, t.Entry)
+		rows.object = append(rows.object, t.Object)
+		rows.jobID = append(rows.jobID, t.JobID)
+		rows.endPointType = append(rows.endPointType, t.EndPointType)
+		rows.endpoint = append(rows.endpoint, string(endpoint))
+		rows.secretsSet = append(rows.secretsSet, strings.Join(secretNames(secrets), ","))
+		rows.sealed = append(rows.sealed, sealed)
+		rows.network = append(rows.network, t.Network)
+		rows.attempt = append(rows.attempt, max(t.Attempt, 1))
+		rows.seq = append(rows.seq, seq)
+		rows.report = append(rows.report, report)
+		rows.jobs = append(rows.jobs, t.JobID)
+	}
+	slices.Sort(rows.jobs)
+	rows.jobs = slices.Compact(rows.jobs)
+	return rows, nil
+}
+
+// Networks lists what workers announced: see batch.Creator.
+func (s *Store) Networks(ctx context.Context, age time.Duration) ([]string, error) {
+	rows, err := s.pool.Query(ctx, `
+select distinct n.network
+  from workers w cross join unnest(w.networks) as n (network)
+ where w.seen_at >= statement_timestamp() - $1::interval
+ order by n.network`, age)
+	if err != nil {
+		return nil, fmt.Errorf("list networks: %w", translate(err))
+	}
+	networks, err := pgx.CollectRows(rows, pgx.RowTo[string])
+	if err != nil {
+		return nil, fmt.Errorf("list networks: %w", translate(err))
+	}
+	return networks, nil
+}
+
+// Announce says where a worker stands, and forgets workers that have not been
+// seen for a day: see batch.Announcer.
+func (s *Store) Announce(ctx context.Context, worker string, networks []string) error {
+	if networks == nil {
+		networks = []string{}
+	}
+	var both pgx.Batch
+	both.Queue(`
+insert into workers (id, networks, seen_at) values ($1, $2, clock_timestamp())
+on conflict (id) do update set networks = excluded.networks, seen_at = excluded.seen_at`, worker, networks)
+	// Every worker does this at its own pace: skip what another is removing.
+	both.Queue(`
+delete from workers
+ where id = any(array(select w.id from workers w
+                       where w.seen_at < statement_timestamp() - interval '1 day' for update skip locked))`)
+	if err := s.pool.SendBatch(ctx, &both).Close(); err != nil {
+		return fmt.Errorf("announce worker: %w", translate(err))
+	}
+	return nil
+}
+
+const selectTestable = `
+select j.project, j.id, j.name, j.status, j.role, j.parent_id, j.mirrored, j.created_at, j.updated_at,
+       coalesce((select f.status from jobs f
+                  where j.role = 'backward' and f.project = j.project and f.parent_id = j.parent_id
+                    and f.parent_id <> '' and f.role = 'forward'
+                  order by f.created_at, f.id limit 1), '')
+  from jobs j
+ where j.project = $1 and j.id = any($2)`
+
+// TestableJobs gives jobs and what their testability depends on: see
+// batch.Creator.
+func (s *Store) TestableJobs(ctx context.Context, project string, ids []string) (map[string]batch.TestableJob, error) {
+	rows, err := s.pool.Query(ctx, selectTestable, project, storable(ids))
+	if err != nil {
+		return nil, fmt.Errorf("look up jobs: %w", translate(err))
+	}
+	found, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (batch.TestableJob, error) {
+		var t batch.TestableJob
+		err := row.Scan(append(jobFields(&t.Job), &t.ForwardStatus)...)
+		return t, err
+	})
+	if err != nil {
+		return nil, fmt.Errorf("look up jobs: %w", translate(err))
+	}
+	jobs := make(map[string]batch.TestableJob, len(found))
+	for _, t := range found {
+		jobs[t.ID] = t
+	}
+	return jobs, nil
+}
+
+// jobFields are where the columns of a job.Job go, in the order in which every
+// query here names them.
+func jobFields(j *job.Job) []any {
+	return []any{&j.Project, &j.ID, &j.Name, &j.Status, &j.Role, &j.ParentID, &j.Mirrored, &j.CreatedAt, &j.UpdatedAt}
+}
+
+// secretNames lists what is set, in order.
+func secretNames(secrets probe.Secrets) []string {
+	names := make([]string, 0, len(secrets))
+	for name := range secrets {
+		names = append(names, name)
+	}
+	slices.Sort(names)
+	return names
+}

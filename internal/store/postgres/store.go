@@ -1,0 +1,118 @@
+// Package postgres is the store on PostgreSQL: all SQL of its dialect, the
+// migrations, and the sealing of what is secret. It decides nothing about
+// endpoints or verdicts, and knows no queue and no request.
+//
+// The clock is the server's. Statements that may have waited for a lock, and
+// those that grant or use a lease, ask clock_timestamp(), because now() is the
+// time at which their transaction began; sweeps, which wait for nobody, ask
+// statement_timestamp(), which an index can be searched with.
+package postgres
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgtype"
+	"github.com/jackc/pgx/v5/pgxpool"
+
+	"dialtone/internal/batch"
+	"dialtone/internal/secret"
+)
+
+var (
+	_ batch.Creator   = (*Store)(nil)
+	_ batch.Claims    = (*Store)(nil)
+	_ batch.Sweeper   = (*Store)(nil)
+	_ batch.Reader    = (*Store)(nil)
+	_ batch.Ender     = (*Store)(nil)
+	_ batch.Announcer = (*Store)(nil)
+)
+
+// Config says where the store is and how it is used.
+type Config struct {
+	// DSN is a connection string or URL, as libpq takes it.
+	DSN secret.Text
+	// Box seals secrets. Required.
+	Box *secret.Box
+	// MaxConns is the size of the pool. Default 16.
+	MaxConns int32
+	// ConnectTimeout bounds one attempt to connect. Default: what the DSN
+	// says, else 5 s.
+	ConnectTimeout time.Duration
+}
+
+// Store is the store. It is safe for concurrent use.
+type Store struct {
+	pool *pgxpool.Pool
+	box  *secret.Box
+}
+
+// Open makes a Store. It needs no server yet: connections are made when they
+// are needed, and a server that comes back is found again.
+func Open(ctx context.Context, cfg Config) (*Store, error) {
+	if cfg.Box == nil {
+		return nil, errors.New("open store: no box to seal secrets with")
+	}
+	pc, err := pgxpool.ParseConfig(cfg.DSN.Reveal())
+	if err != nil {
+		// The parser's text quotes the DSN.
+		return nil, errors.New("open store: the Postgres DSN cannot be understood")
+	}
+	pc.MaxConns = cmp.Or(cfg.MaxConns, 16)
+	pc.ConnConfig.ConnectTimeout = cmp.Or(cfg.ConnectTimeout, pc.ConnConfig.ConnectTimeout, 5*time.Second)
+	if pc.ConnConfig.RuntimeParams["application_name"] == "" {
+		pc.ConnConfig.RuntimeParams["application_name"] = "dialtone"
+	}
+	pc.AfterConnect = prepareConn
+	pool, err := pgxpool.NewWithConfig(ctx, pc)
+	if err != nil {
+		return nil, errors.New("open store: the pool's settings are refused")
+	}
+	return &Store{pool: pool, box: cfg.Box}, nil
+}
+
+// prepareConn settles what every connection of the pool has in common.
+func prepareConn(ctx context.Context, conn *pgx.Conn) error {
+	conn.TypeMap().RegisterType(&pgtype.Type{
+		Name: "timestamptz", OID: pgtype.TimestamptzOID, Codec: &pgtype.TimestamptzCodec{ScanLocation: time.UTC},
+	})
+	// A statement prepared while a table is small would read it from end to
+	// end, and keep to that plan while the table grows. Every query here has
+	// its index. Without jit, because a plan that has no index all the same
+	// looks dear enough to be compiled.
+	_, err := conn.Exec(ctx, "set enable_seqscan = off; set jit = off")
+	return err
+}
+
+// Close waits until all connections are back and closes them.
+func (s *Store) Close() { s.pool.Close() }
+
+// Stat gives the pool's figures, for metrics.
+func (s *Store) Stat() *pgxpool.Stat { return s.pool.Stat() }
+
+// Ping says whether the store can be used: the server answers, and its tables
+// are at least those that this program knows.
+func (s *Store) Ping(ctx context.Context) error {
+	var version int64
+	err := s.pool.QueryRow(ctx, "select coalesce(max(version_id), 0) from goose_db_version where is_applied").Scan(&version)
+	if sqlState(err) == undefinedTable {
+		return errNotMigrated
+	}
+	if err != nil {
+		return fmt.Errorf("ping store: %w", translate(err))
+	}
+	newest, err := newestMigration()
+	if err != nil {
+		return err
+	}
+	if version < newest {
+		return errNotMigrated
+	}
+	return nil
+}
+
+var errNotMigrated = errors.New("ping store: its tables are older than this program: run the migrations")
