@@ -21,11 +21,17 @@ func classify(ctx context.Context, err error, s *Session, seen egress.Evidence) 
 		return CodeOK, ""
 	}
 	code, phase := judge(ctx, err, s, seen)
+	now := s.trace.phase()
 	if phase == "" {
 		phase = code.Verdict().Phase
 	}
-	if phase == "" {
-		phase = s.trace.phase()
+	switch {
+	case phase == "":
+		phase = now
+	case phase == PhaseProtocol && (now == PhaseLogin || now == PhaseSession):
+		// What belongs to the protocol may come after it has been passed, as
+		// when the slots of one account are taken.
+		phase = now
 	}
 	return code, phase
 }
@@ -35,9 +41,10 @@ func judge(ctx context.Context, err error, s *Session, seen egress.Evidence) (Co
 		return CodeTargetNotAllowed, ""
 	}
 	if seen.Capped || errors.Is(err, egress.ErrReadCap) || errors.Is(err, egress.ErrDialBudget) {
-		return CodePeerAbusive, s.trace.phase()
+		return CodePeerAbusive, ""
 	}
 	if known, ok := errors.AsType[*Error](err); ok {
+		s.note(func(e *Evidence) { e.LooksLike = known.LooksLike })
 		return known.Code, known.Phase
 	}
 	if verdict, ok := errors.AsType[*CertificateError](err); ok {
@@ -46,27 +53,32 @@ func judge(ctx context.Context, err error, s *Session, seen egress.Evidence) (Co
 	if code := lookupCode(err); code != "" {
 		return code, ""
 	}
-	if _, ok := errors.AsType[*egress.DialError](err); ok || !seen.Used.IsValid() {
-		return dialFailure(ctx, err, seen), ""
+	if !seen.Used.IsValid() {
+		return unconnected(ctx, err, s.trace.phase(), seen), ""
+	}
+	if foreign(s.Target.Engine, seen.FirstBytes) != "" {
+		return CodeProtocolMismatch, ""
 	}
 	if timedOut(ctx, err) {
 		return timeoutCode(s.trace.phase(), seen), ""
 	}
-	if s.trace.phase() == PhaseTLS {
+	lost := hungUp(err) || hungUp(seen.ReadErr) || hungUp(seen.WriteErr)
+	if lost && seen.BytesIn == 0 {
+		return CodeClosedNoReply, ""
+	}
+	if s.Target.TLS != nil {
 		if code := tlsCode(err); code != "" {
 			return code, ""
 		}
 	}
-	if hungUp(err) || hungUp(seen.ReadErr) || hungUp(seen.WriteErr) {
-		if seen.BytesIn == 0 {
-			return CodeClosedNoReply, ""
-		}
+	switch {
+	case lost:
 		return CodeConnectionLost, ""
-	}
-	if seen.BytesIn > 0 {
+	case seen.BytesIn > 0:
 		return CodeProtocolMismatch, ""
+	default:
+		return CodeInternal, ""
 	}
-	return CodeInternal, ""
 }
 
 func lookupCode(err error) Code {
@@ -81,18 +93,22 @@ func lookupCode(err error) Code {
 	}
 }
 
-// dialFailure judges a test in which no connection came about.
-func dialFailure(ctx context.Context, err error, seen egress.Evidence) Code {
+// unconnected judges a test in which no connection came about.
+func unconnected(ctx context.Context, err error, phase Phase, seen egress.Evidence) Code {
 	if failed, ok := errors.AsType[*egress.DialError](err); ok {
 		return dialCode(failed)
 	}
 	if n := len(seen.Dials); n > 0 && seen.Dials[n-1].Err != nil {
 		return dialCode(seen.Dials[n-1].Err)
 	}
-	if timedOut(ctx, err) {
+	switch {
+	case !timedOut(ctx, err):
+		return CodeInternal
+	case phase == PhaseResolve || phase == PhasePolicy:
+		return CodeDNSFailed
+	default:
 		return CodeTimeoutConnect
 	}
-	return CodeInternal
 }
 
 // dialCode judges one TCP connection attempt.
@@ -163,10 +179,35 @@ func tlsCode(err error) Code {
 		strings.Contains(text, "remote error: tls: revoked certificate"),
 		strings.Contains(text, "remote error: tls: unsupported certificate"):
 		return CodeTLSClientCertRejected
-	case strings.Contains(text, "tls: "), hungUp(err):
+	case strings.Contains(text, "tls: "):
 		return CodeTLSHandshake
 	default:
 		return ""
+	}
+}
+
+// foreign names the product that these first bytes belong to, if it is known
+// and not the engine that was asked for.
+func foreign(engine Engine, first []byte) string {
+	product := looksLike(first)
+	if product == family(engine) {
+		return ""
+	}
+	return product
+}
+
+// family is the product whose first bytes an engine is expected to send, in
+// the names of looksLike.
+func family(engine Engine) string {
+	switch engine {
+	case MySQL, Taurus:
+		return "mysql"
+	case PostgreSQL, GaussDBv5, GaussDBv5HA:
+		return "postgresql"
+	case MongoDB, Kafka, Oracle: // they begin with what looksLike does not know
+		return ""
+	default:
+		return string(engine)
 	}
 }
 

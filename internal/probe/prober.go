@@ -13,9 +13,9 @@ import (
 // Prober speaks one wire protocol.
 //
 // Probe tests the one address of the session: it connects through s.Dial and
-// nothing else, tells the session which phase it is in (s.Enter), calls
-// s.BeforeLogin just before the first byte of credentials, and ends the
-// connection as the protocol demands. When s.Login is false it must stop
+// nothing else, tells the session which phase it is in (s.Enter, the first time
+// when s.Dial has returned), calls s.BeforeLogin just before the first byte of
+// credentials, and ends the connection as the protocol demands. When s.Login is false it must stop
 // before any credential is sent, with everything before that proven.
 //
 // It returns nil when the endpoint works. A prober that knows why it does not
@@ -35,7 +35,10 @@ type Error struct {
 	Code Code
 	// Phase overrides where the verdict belongs; normally empty.
 	Phase Phase
-	Err   error
+	// LooksLike names the product that answered in the place of the one asked
+	// for, when the prober could tell.
+	LooksLike string
+	Err       error
 }
 
 // Fail makes an Error from a code and its cause, which may be nil.

@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"net/netip"
 	"runtime/debug"
-	"strings"
 	"time"
 
 	"dialtone/internal/egress"
@@ -129,20 +128,20 @@ type run struct {
 
 // all tests every address: the first that gets as far as a login makes it, the
 // others are tested up to the protocol. A failure after a login was sent ends
-// the test, so that no second one can follow.
+// the test, so that no second one can follow. The report is that of the login,
+// or else of the first address.
 func (r *run) all(ctx context.Context) Report {
 	var best Report
 	var results []AddressResult
-	loggedIn := false
+	proven := false // a login was sent, or one address let us in without
 	for i, address := range r.target.Addresses {
-		left := len(r.target.Addresses) - i
-		report := r.one(ctx, address, !loggedIn, left)
-		sent, refused := r.gate.state()
+		report := r.one(ctx, address, !proven, len(r.target.Addresses)-i)
 		results = append(results, AddressResult{Address: address.String(), Code: report.Code, Reached: lastPassed(report.Phases)})
-		if i == 0 || (sent && !loggedIn) {
+		sent, refused := r.gate.state()
+		if i == 0 || !proven && (sent || report.OK()) {
 			best = report
 		}
-		loggedIn = sent
+		proven = proven || sent || report.OK()
 		if refused != nil || ctx.Err() != nil || (sent && !best.OK()) {
 			break
 		}
@@ -171,7 +170,7 @@ func (r *run) one(ctx context.Context, address Address, login bool, left int) Re
 		edge: edge, roots: r.roots, gate: r.gate, trace: newTrace(r.start),
 	}
 	s.trace.enter(PhaseInput)
-	err := s.locate(ctx)
+	err := r.locate(ctx, s, scope)
 	if err == nil {
 		err = r.guarded(ctx, s)
 	}
@@ -179,14 +178,15 @@ func (r *run) one(ctx context.Context, address Address, login bool, left int) Re
 	seen := edge.Evidence()
 	code, phase := classify(ctx, err, s, seen)
 	rows, evidence := s.trace.finish(phase, code)
-	addEdge(&evidence, seen, code)
+	addEdge(&evidence, r.target.Engine, seen, code)
 	return Report{Code: code, Phase: phase, Phases: rows, Evidence: evidence}
 }
 
-// locate asks the policy and resolves the name, before any prober runs.
-func (s *Session) locate(ctx context.Context) error {
+// locate asks the policy and resolves the name, before any prober runs. A name
+// that the policy refuses is not looked up.
+func (r *run) locate(ctx context.Context, s *Session, scope egress.Scope) error {
 	s.trace.enter(PhasePolicy)
-	if err := s.edge.CheckName(s.Address.Host, s.Address.Port); err != nil {
+	if err := r.runner.policy.CheckName(scope, s.Address.Host, s.Address.Port); err != nil {
 		return err
 	}
 	if _, err := netip.ParseAddr(s.Address.Host); err != nil {
@@ -224,7 +224,7 @@ func lastPassed(rows []PhaseResult) Phase {
 }
 
 // addEdge copies what the edge saw into the evidence.
-func addEdge(e *Evidence, seen egress.Evidence, code Code) {
+func addEdge(e *Evidence, engine Engine, seen egress.Evidence, code Code) {
 	e.Resolver = seen.Resolver
 	for _, a := range seen.Addrs {
 		e.Resolved = append(e.Resolved, a.String())
@@ -239,7 +239,7 @@ func addEdge(e *Evidence, seen egress.Evidence, code Code) {
 		e.Dials = append(e.Dials, DialEvidence{Address: d.Addr.String(), Code: dialCode(d.Err), DurationMS: millis(d.Took)})
 	}
 	e.BytesIn, e.BytesOut = seen.BytesIn, seen.BytesOut
-	if code == CodeProtocolMismatch || strings.HasPrefix(string(code), "timeout_") || code == CodeClosedNoReply || code == CodeTLSHandshake {
-		e.LooksLike = looksLike(seen.FirstBytes)
+	if e.LooksLike == "" && code != CodeOK {
+		e.LooksLike = foreign(engine, seen.FirstBytes)
 	}
 }

@@ -31,12 +31,7 @@ type Session struct {
 // A driver must be given this and nothing else.
 func (s *Session) Dial(ctx context.Context, network, address string) (net.Conn, error) {
 	s.trace.enter(PhaseConnect)
-	conn, err := s.edge.Dial(ctx, network, address)
-	if err != nil {
-		return nil, err
-	}
-	s.trace.enter(PhaseProtocol)
-	return conn, nil
+	return s.edge.Dial(ctx, network, address)
 }
 
 // Enter says that the phase before has passed and p begins. Entering the phase
@@ -54,27 +49,30 @@ func (s *Session) BeforeLogin(ctx context.Context) error {
 	return s.gate.pass(ctx, s.Target.BeforeLogin)
 }
 
+// note changes the evidence.
+func (s *Session) note(change func(*Evidence)) { s.trace.note(change) }
+
 // Server notes what the server says it is.
 func (s *Session) Server(product, version string) {
-	s.trace.note(func(e *Evidence) {
+	s.note(func(e *Evidence) {
 		e.Product, e.Version = s.printable(product), s.printable(version)
 	})
 }
 
 // Mechanism notes how the login is authenticated.
 func (s *Session) Mechanism(name string) {
-	s.trace.note(func(e *Evidence) { e.Mechanism = s.printable(name) })
+	s.note(func(e *Evidence) { e.Mechanism = s.printable(name) })
 }
 
 // ServerError notes the server's own error. The text is scrubbed of every
 // secret of the target and cut.
 func (s *Session) ServerError(code, text string) {
-	s.trace.note(func(e *Evidence) { e.ServerCode, e.ServerText = s.printable(code), s.printable(text) })
+	s.note(func(e *Evidence) { e.ServerCode, e.ServerText = s.printable(code), s.printable(text) })
 }
 
 // Fact notes an engine's own finding under a documented snake_case name.
 func (s *Session) Fact(name, value string) {
-	s.trace.note(func(e *Evidence) {
+	s.note(func(e *Evidence) {
 		if e.Facts == nil {
 			e.Facts = map[string]string{}
 		}

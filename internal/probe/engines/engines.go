@@ -1,0 +1,28 @@
+// Package engines is the one list of the engines that dialtone can test. It is
+// a package of its own so that package probe knows no driver; a new engine is
+// one line here.
+package engines
+
+import (
+	"dialtone/internal/probe"
+	"dialtone/internal/probe/mysql"
+	"dialtone/internal/probe/postgres"
+)
+
+// Config is what all engines have in common.
+type Config struct {
+	// AllowRecoverable permits logins in which the server can read the
+	// password although it has not proven who it is. Default false.
+	AllowRecoverable bool
+	// ProgramName is what servers see as the name of the client. Default
+	// "dialtone".
+	ProgramName string
+}
+
+// All makes one prober for each wire protocol.
+func All(cfg Config) []probe.Prober {
+	return []probe.Prober{
+		mysql.New(mysql.Config{AllowRecoverable: cfg.AllowRecoverable, ProgramName: cfg.ProgramName}),
+		postgres.New(postgres.Config{AllowRecoverable: cfg.AllowRecoverable, ProgramName: cfg.ProgramName}),
+	}
+}

@@ -1,0 +1,162 @@
+package postgres
+
+import (
+	"bytes"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+
+	"dialtone/internal/probe"
+)
+
+// What the server may ask for in an authentication message.
+const (
+	authOK        = 0
+	authClear     = 3
+	authMD5       = 5
+	authSASL      = 10
+	authSASLMore  = 11
+	authSASLFinal = 12
+)
+
+// backendTypes are the messages that a server sends.
+const backendTypes = "RKSZENvAICDTGHWVcdnst123"
+
+// watch stands between the driver and its connection, above the encryption. It
+// reads the server's messages along until the login is over, and asks for
+// permission before the driver answers a demand for credentials.
+type watch struct {
+	attempt *attempt
+	reader  io.Reader
+	writer  io.Writer
+	permit  func() error
+
+	over   bool // the server has accepted the login
+	asked  bool // the server's last word was a demand for credentials
+	header []byte
+	length int    // bytes of the current message still to come
+	body   []byte // its beginning
+}
+
+// keepBody is how much of a message is looked at: a list of mechanisms.
+const keepBody = 256
+
+func (w *watch) Read(p []byte) (int, error) {
+	n, err := w.reader.Read(p)
+	for _, c := range p[:n] {
+		if w.over {
+			break
+		}
+		if stop := w.follow(c); stop != nil {
+			w.attempt.refusal = stop
+			return 0, stop
+		}
+	}
+	return n, err
+}
+
+// follow takes one byte of the server's.
+func (w *watch) follow(c byte) error {
+	if len(w.header) < 5 {
+		w.header = append(w.header, c)
+		if len(w.header) < 5 {
+			return nil
+		}
+		size := binary.BigEndian.Uint32(w.header[1:])
+		if !strings.ContainsRune(backendTypes, rune(w.header[0])) || size < 4 || size > maxMessage {
+			return probe.Fail(probe.CodeProtocolMismatch, errors.New("not a message of PostgreSQL's"))
+		}
+		w.length, w.body = int(size)-4, w.body[:0]
+	} else {
+		if len(w.body) < keepBody {
+			w.body = append(w.body, c)
+		}
+		w.length--
+	}
+	if w.length > 0 {
+		return nil
+	}
+	kind := w.header[0]
+	w.header = w.header[:0]
+	if kind != 'R' {
+		return nil
+	}
+	return w.demand()
+}
+
+// demand judges an authentication message.
+func (w *watch) demand() error {
+	if len(w.body) < 4 {
+		return probe.Fail(probe.CodeProtocolMismatch, errors.New("an authentication message of less than four bytes"))
+	}
+	s := w.attempt.session
+	kind := binary.BigEndian.Uint32(w.body)
+	if !s.Login {
+		return errProven
+	}
+	switch kind {
+	case authOK:
+		w.over = true
+		s.Enter(probe.PhaseSession)
+		return nil
+	case authSASLMore, authSASLFinal:
+		return nil
+	}
+	name, usable := method(kind, w.body[4:])
+	s.Mechanism(name)
+	switch {
+	case !usable:
+		s.Enter(probe.PhaseLogin)
+		return probe.Fail(probe.CodeAuthMechanism, fmt.Errorf("the server asks for %s", name))
+	case !s.Target.Password.IsSet():
+		s.Enter(probe.PhaseLogin)
+		return probe.Fail(probe.CodeAuthRequired, errors.New("the server asks for a password and there is none"))
+	case kind == authClear && !w.attempt.readable():
+		s.Enter(probe.PhaseLogin)
+		return probe.Fail(probe.CodeInsecureLogin, errors.New("the server asks for the password in clear text"))
+	}
+	w.asked = true
+	return nil
+}
+
+// method names a method of authentication and says whether the driver can do it.
+func method(kind uint32, rest []byte) (string, bool) {
+	switch kind {
+	case authClear:
+		return "password", true
+	case authMD5:
+		return "md5", true
+	case authSASL:
+		var offered []string
+		for name := range bytes.SplitSeq(rest, []byte{0}) {
+			if len(name) > 0 {
+				offered = append(offered, string(name))
+			}
+		}
+		return strings.Join(offered, ","), slices.Contains(offered, "SCRAM-SHA-256")
+	case 2:
+		return "kerberos", false
+	case 7:
+		return "gssapi", false
+	case 9:
+		return "sspi", false
+	default:
+		return fmt.Sprintf("method %d", kind), false
+	}
+}
+
+// Write is the driver's answer. After a demand for credentials it is the
+// credentials.
+func (w *watch) Write(p []byte) (int, error) {
+	if w.asked {
+		w.asked = false
+		if err := w.permit(); err != nil {
+			w.attempt.refusal = err
+			return 0, err
+		}
+	}
+	return w.writer.Write(p)
+}
