@@ -13,7 +13,7 @@ func NewID() string {
 	var u [16]byte
 	_, _ = rand.Read(u[:]) // never fails: crypto/rand ends the process instead
 	var ms [8]byte
-	binary.BigEndian.PutUint64(ms[:], uint64(time.Now().UnixMilli())) //nolint:gosec // positive until year 292278994
+	binary.BigEndian.PutUint64(ms[:], uint64(time.Now().UnixMilli()))
 	copy(u[:6], ms[2:])
 	u[6] = u[6]&0x0f | 0x70
 	u[8] = u[8]&0x3f | 0x80

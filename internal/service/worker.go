@@ -77,20 +77,20 @@ func (w *Worker) Run(ctx context.Context) error {
 	var running sync.WaitGroup
 	running.Go(func() { _ = w.relay.Run(relaying) })
 	running.Go(func() { _ = w.worker.Run(parts) })
-	err := w.consumer.Start()
+	err := w.consumer.Start() //nolint:contextcheck // asynq takes no context; Stop ends it
 	if err == nil {
 		w.log.InfoContext(ctx, "worker started")
 		<-ctx.Done()
 	}
 	w.log.InfoContext(ctx, "worker stops", "running", w.worker.Running())
-	w.consumer.Drain()
+	w.consumer.Drain() //nolint:contextcheck // likewise
 	endRelay()
 	stopping, stopped := context.WithTimeout(parts, w.grace)
 	defer stopped()
 	if cut := w.worker.Stop(stopping); cut != nil {
 		w.log.WarnContext(ctx, "worker stop", "error", cut)
 	}
-	w.consumer.Stop()
+	w.consumer.Stop() //nolint:contextcheck // likewise
 	cancel()
 	running.Wait()
 	return err
