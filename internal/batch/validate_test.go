@@ -49,8 +49,11 @@ func TestValidate(t *testing.T) {
 		"everything missing": {
 			endpoint: batch.Endpoint{},
 			want: []fault{
-				{batch.FieldNetType, batch.Missing}, {batch.FieldDBType, batch.Missing}, {batch.FieldIP, batch.Missing},
-				{batch.FieldUser, batch.Missing}, {batch.FieldPassword, batch.Missing},
+				{batch.FieldNetType, batch.Missing},
+				{batch.FieldDBType, batch.Missing},
+				{batch.FieldIP, batch.Missing},
+				{batch.FieldUser, batch.Missing},
+				{batch.FieldPassword, batch.Missing},
 			},
 		},
 		"values outside their lists": {
@@ -121,8 +124,11 @@ func TestValidate(t *testing.T) {
 		"kafka with SASL": {
 			endpoint: kafkaEndpoint(&probe.KafkaSecurity{Protocol: "SASL_SSL"}),
 			want: []fault{
-				{batch.FieldUser, batch.Missing}, {batch.FieldPassword, batch.Missing}, {batch.FieldKafkaMechanism, batch.Missing},
-				{batch.FieldTrustStore, batch.Missing}, {batch.FieldTrustStoreName, batch.Missing},
+				{batch.FieldUser, batch.Missing},
+				{batch.FieldPassword, batch.Missing},
+				{batch.FieldKafkaMechanism, batch.Missing},
+				{batch.FieldTrustStore, batch.Missing},
+				{batch.FieldTrustStoreName, batch.Missing},
 			},
 		},
 		"kafka with two-way TLS": {
@@ -131,8 +137,11 @@ func TestValidate(t *testing.T) {
 				EnableKeyStore: true, SetPrivateKeyPassword: true, EndpointAlgorithm: "http", DelegationTokens: true,
 			}),
 			want: []fault{
-				{batch.FieldKafkaTokens, batch.Invalid}, {batch.FieldKafkaAlgorithm, batch.Invalid}, {batch.FieldKeyStore, batch.Missing},
-				{batch.FieldKeyStoreName, batch.Missing}, {batch.FieldKeyPassword, batch.Missing},
+				{batch.FieldKafkaTokens, batch.Invalid},
+				{batch.FieldKafkaAlgorithm, batch.Invalid},
+				{batch.FieldKeyStore, batch.Missing},
+				{batch.FieldKeyStoreName, batch.Missing},
+				{batch.FieldKeyPassword, batch.Missing},
 			},
 		},
 		"a DNS server that is used must be given": {

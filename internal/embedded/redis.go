@@ -10,10 +10,10 @@ import (
 	"sync"
 	"time"
 
+	"dialtone/internal/queue"
+
 	"github.com/alicebob/miniredis/v2"
 	"github.com/redis/go-redis/v9"
-
-	"dialtone/internal/queue"
 )
 
 // NewRedis starts a Redis in this process, which has no TCP port: nobody else
@@ -29,7 +29,11 @@ func NewRedis() (r *queue.Redis, closeRedis func(), err error) {
 		ClientName:            "dialtone",
 		ContextTimeoutEnabled: true,
 		Dialer: func(context.Context, string, string) (net.Conn, error) {
-			return server.Dial()
+			c, err := server.Dial()
+			if err != nil {
+				return nil, err
+			}
+			return newPipe(c), nil
 		},
 	})
 	r = queue.Embedded(client)

@@ -69,7 +69,7 @@ func enqueues(keys []string) bool {
 // returns Redis's own error for the first thing that did not work; a wake-up
 // is a hint, and its failure is none.
 func (c *capture) flush(ctx context.Context, wake []string) error {
-	pipe := c.UniversalClient.Pipeline()
+	pipe := c.Pipeline()
 	for _, mark := range c.marks {
 		_ = pipe.Process(ctx, mark)
 	}
@@ -98,7 +98,7 @@ func (c *capture) flush(ctx context.Context, wake []string) error {
 // flushUnknown sends those calls again, with their source, whose script Redis
 // has not got: once after each start of a Redis.
 func (c *capture) flushUnknown(ctx context.Context, wake []string) error {
-	pipe := c.UniversalClient.Pipeline()
+	pipe := c.Pipeline()
 	for _, call := range c.calls {
 		if redis.HasErrorPrefix(call.reply.Err(), "NOSCRIPT") {
 			call.reply = evalCmd(ctx, "eval", call.source, call.keys, call.args)

@@ -13,9 +13,9 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/hibiken/asynq"
-
 	"dialtone/internal/batch"
+
+	"github.com/hibiken/asynq"
 )
 
 // ConsumerConfig are a Consumer's tunables.
@@ -173,7 +173,7 @@ func (c *Consumer) Start() error {
 func (c *Consumer) Drain() {
 	c.draining.Store(true)
 	for _, f := range c.waker.fetchers {
-		f.close()
+		f.close(context.Background()) // the end of a process has no other
 	}
 }
 
@@ -190,7 +190,7 @@ func (c *Consumer) Stop() {
 		down.Wait()
 		if c.cancel != nil {
 			c.cancel()
-			c.waker.publish(c.waker.queues) // for what asynq put back
+			c.waker.publish(context.Background(), c.waker.queues) // for what asynq put back
 		}
 		c.started.Wait()
 	})

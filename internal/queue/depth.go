@@ -7,9 +7,9 @@ import (
 	"sync"
 	"time"
 
-	"github.com/hibiken/asynq"
-
 	"dialtone/internal/batch"
+
+	"github.com/hibiken/asynq"
 )
 
 // depthAge is how long figures are good for: each costs Redis several looks at

@@ -237,7 +237,7 @@ func (f *fetcher) fetch(ctx context.Context, lease int64) (int, error) {
 		tasks, err := f.pull(ctx, asked, lease)
 		if len(tasks) > 0 {
 			f.counts.tasks.Add(uint64(len(tasks)))
-			f.keep(tasks)
+			f.keep(ctx, tasks)
 			return len(tasks), nil
 		}
 		if err != nil {
@@ -256,7 +256,8 @@ func (f *fetcher) order() []*source {
 			tickets = append(tickets, q)
 		}
 	}
-	rand.Shuffle(len(tickets), func(i, j int) { tickets[i], tickets[j] = tickets[j], tickets[i] })
+	swap := func(i, j int) { tickets[i], tickets[j] = tickets[j], tickets[i] }
+	rand.Shuffle(len(tickets), swap) //nolint:gosec // the order of queues is no secret
 	order := make([]*source, 0, len(f.queues))
 	seen := make(map[*source]bool, len(f.queues))
 	for _, q := range tickets {
@@ -313,7 +314,7 @@ func (f *fetcher) pull(ctx context.Context, asked []*ask, lease int64) ([]fetche
 
 // send asks, and with eval repeats only what was answered with NOSCRIPT.
 func (f *fetcher) send(ctx context.Context, asked []*ask, lease int64, name, script string) {
-	pipe := f.UniversalClient.Pipeline()
+	pipe := f.Pipeline()
 	for _, a := range asked {
 		keys, prefix := dequeueCall(a.source.name)
 		if a.replies == nil {
@@ -343,7 +344,7 @@ func unknownScript(asked []*ask) bool {
 
 // keep puts tasks into the buffer, or back where they came from when the
 // fetcher was closed while they were on their way.
-func (f *fetcher) keep(tasks []fetched) {
+func (f *fetcher) keep(ctx context.Context, tasks []fetched) {
 	f.mu.Lock()
 	closed := f.closed
 	if !closed {
@@ -351,7 +352,7 @@ func (f *fetcher) keep(tasks []fetched) {
 	}
 	f.mu.Unlock()
 	if closed {
-		f.waker.giveBack(tasks)
+		f.waker.giveBack(ctx, tasks)
 	}
 }
 
@@ -363,7 +364,7 @@ func (f *fetcher) isClosed() bool {
 
 // close ends the fetching: asynq is told that all queues are empty from now
 // on. What is in the buffer goes back.
-func (f *fetcher) close() {
+func (f *fetcher) close(ctx context.Context) {
 	f.mu.Lock()
 	if f.closed {
 		f.mu.Unlock()
@@ -374,5 +375,5 @@ func (f *fetcher) close() {
 	left := f.buffer
 	f.buffer = nil
 	f.mu.Unlock()
-	f.waker.giveBack(left)
+	f.waker.giveBack(ctx, left)
 }

@@ -38,7 +38,7 @@ func (f *fetcher) forward(ctx context.Context, key string, now int64, run func()
 	case moved > 0:
 		f.waker.wakeAll()
 		queue := key[strings.IndexByte(key, '{')+1 : strings.LastIndexByte(key, '}')]
-		f.waker.publish([]string{queue})
+		f.waker.publish(ctx, []string{queue})
 	default:
 		f.mu.Lock()
 		f.forwards[key] = now

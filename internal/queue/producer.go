@@ -8,10 +8,10 @@ import (
 	"slices"
 	"time"
 
+	"dialtone/internal/batch"
+
 	"github.com/hibiken/asynq"
 	"github.com/redis/go-redis/v9"
-
-	"dialtone/internal/batch"
 )
 
 // ProducerConfig are a Producer's tunables.

@@ -4,9 +4,9 @@ import (
 	"context"
 	"fmt"
 
-	"github.com/redis/go-redis/v9"
-
 	"dialtone/internal/batch"
+
+	"github.com/redis/go-redis/v9"
 )
 
 var _ batch.Listener = (*Redis)(nil)

@@ -45,11 +45,8 @@ func (w *waker) wakeAll() {
 }
 
 // publish wakes the other workers. It may fail: they look for themselves soon.
-func (w *waker) publish(queues []string) {
-	if len(queues) == 0 {
-		return
-	}
-	ctx, cancel := context.WithTimeout(context.Background(), giveBackTimeout)
+func (w *waker) publish(ctx context.Context, queues []string) {
+	ctx, cancel := context.WithTimeout(ctx, giveBackTimeout)
 	defer cancel()
 	pipe := w.redis.client.Pipeline()
 	addWakeUps(ctx, pipe, queues)
@@ -74,11 +71,11 @@ return 1`
 
 // giveBack puts fetched tasks back, the last one first so that they keep their
 // order. Should it fail, asynq and before it the relay find them.
-func (w *waker) giveBack(tasks []fetched) {
+func (w *waker) giveBack(ctx context.Context, tasks []fetched) {
 	if len(tasks) == 0 {
 		return
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), giveBackTimeout)
+	ctx, cancel := context.WithTimeout(ctx, giveBackTimeout)
 	defer cancel()
 	pipe := w.redis.client.Pipeline()
 	var queues []string
