@@ -110,19 +110,17 @@ func (s *Store) newTests(b batch.Batch, tests []batch.Test) (testRows, error) {
 	return rows, nil
 }
 
-// Networks lists what workers announced: see batch.Creator.
-func (s *Store) Networks(ctx context.Context, age time.Duration) ([]string, error) {
-	rows, err := s.pool.Query(ctx, `
+const selectNetworks = `
 select distinct n.network
   from workers w cross join unnest(w.networks) as n (network)
  where w.seen_at >= statement_timestamp() - $1::interval
- order by n.network`, age)
+ order by n.network`
+
+// Networks lists what workers announced: see batch.Creator.
+func (s *Store) Networks(ctx context.Context, age time.Duration) ([]string, error) {
+	networks, err := collect(ctx, s.pool, pgx.RowTo[string], selectNetworks, age)
 	if err != nil {
-		return nil, fmt.Errorf("list networks: %w", translate(err))
-	}
-	networks, err := pgx.CollectRows(rows, pgx.RowTo[string])
-	if err != nil {
-		return nil, fmt.Errorf("list networks: %w", translate(err))
+		return nil, fmt.Errorf("list networks: %w", err)
 	}
 	return networks, nil
 }
@@ -160,17 +158,17 @@ select j.project, j.id, j.name, j.status, j.role, j.parent_id, j.mirrored, j.cre
 // TestableJobs gives jobs and what their testability depends on: see
 // batch.Creator.
 func (s *Store) TestableJobs(ctx context.Context, project string, ids []string) (map[string]batch.TestableJob, error) {
-	rows, err := s.pool.Query(ctx, selectTestable, project, storable(ids))
-	if err != nil {
-		return nil, fmt.Errorf("look up jobs: %w", translate(err))
+	if !isStorable(project) {
+		return map[string]batch.TestableJob{}, nil
 	}
-	found, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (batch.TestableJob, error) {
+	scan := func(row pgx.CollectableRow) (batch.TestableJob, error) {
 		var t batch.TestableJob
 		err := row.Scan(append(jobFields(&t.Job), &t.ForwardStatus)...)
 		return t, err
-	})
+	}
+	found, err := collect(ctx, s.pool, scan, selectTestable, project, storable(ids))
 	if err != nil {
-		return nil, fmt.Errorf("look up jobs: %w", translate(err))
+		return nil, fmt.Errorf("look up jobs: %w", err)
 	}
 	jobs := make(map[string]batch.TestableJob, len(found))
 	for _, t := range found {

@@ -68,6 +68,9 @@ select ` + recordColumns + ` from jobs j where j.project = $1 and j.id = any($2)
 // Jobs gives the project's jobs in the order of ids, without their endpoints.
 // What the project does not have is missing.
 func (s *Store) Jobs(ctx context.Context, project string, ids []string) ([]job.Record, error) {
+	if !isStorable(project) {
+		return nil, nil
+	}
 	found, err := collect(ctx, s.pool, scanRecord, selectJobs, project, storable(ids))
 	if err != nil {
 		return nil, fmt.Errorf("read jobs: %w", err)
