@@ -70,6 +70,9 @@ type Consumer struct {
 	stop    sync.Once
 }
 
+// pollingGrace is how long after Start a worker may be without a connection.
+const pollingGrace = 5 * time.Second
+
 // errNotDone is what asynq stores of every failed task, and shows to whoever
 // looks: a handler's own error may hold what must not be seen.
 var errNotDone = errors.New("not done; the worker's log says why")
@@ -159,6 +162,7 @@ func (c *Consumer) Start() error {
 	ctx, cancel := context.WithCancel(context.Background()) // ended by Stop
 	c.cancel = cancel
 	c.started.Go(func() { c.waker.run(ctx) })
+	c.started.Go(func() { c.watch(ctx) })
 	for i, server := range c.servers {
 		if err := server.Start(c.handler(c.waker.fetchers[i])); err != nil {
 			c.Stop()
@@ -166,6 +170,22 @@ func (c *Consumer) Start() error {
 		}
 	}
 	return nil
+}
+
+// watch says so when the worker has been left to poll: that works, but puts a
+// load on Redis which grows with the workers, and costs each task some
+// milliseconds.
+func (c *Consumer) watch(ctx context.Context) {
+	timer := time.NewTimer(pollingGrace)
+	defer timer.Stop()
+	select {
+	case <-ctx.Done():
+	case <-timer.C:
+		if c.Stats().Mode == Polling {
+			c.log.WarnContext(ctx, "workers poll Redis instead of being woken: it is away, forbids pub/sub, or this asynq is not the one that is known",
+				"connected", c.waker.connected.Load())
+		}
+	}
 }
 
 // Drain ends the taking of tasks; those that run go on. A worker that stops

@@ -39,51 +39,55 @@ func (s *syncBuffer) String() string {
 
 func TestConsume(t *testing.T) {
 	t.Parallel()
-	eachServer(t, func(t *testing.T, r *queue.Redis) {
-		one, two := network(), network()
-		var (
-			mu  sync.Mutex
-			got = map[batch.Task]int{}
-		)
-		c := consume(t, r, queue.ConsumerConfig{Networks: []string{one, two}, Concurrency: 8}, func(_ context.Context, k batch.Task) error {
-			mu.Lock()
-			defer mu.Unlock()
-			got[k]++
-			return nil
-		})
-		woken(t, c)
-		want := append(tasks(one, 60), tasks(two, 60)...)
-		for i := range 30 {
-			want[4*i].Lane = batch.Bulk
-		}
-		if err := producer(r).Enqueue(t.Context(), want); err != nil {
-			t.Fatal(err)
-		}
-		eventually(t, "all tasks run", func() bool {
-			mu.Lock()
-			defer mu.Unlock()
-			return len(got) == len(want)
-		})
-		for _, k := range want {
-			if got[k] != 1 {
-				t.Errorf("%v ran %d times", k, got[k])
+	for name, start := range servers() {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			r := start(t)
+			one, two := network(), network()
+			var (
+				mu  sync.Mutex
+				got = map[batch.Task]int{}
+			)
+			c := consume(t, r, queue.ConsumerConfig{Networks: []string{one, two}, Concurrency: 8}, func(_ context.Context, k batch.Task) error {
+				mu.Lock()
+				defer mu.Unlock()
+				got[k]++
+				return nil
+			})
+			woken(t, c)
+			want := append(tasks(one, 60), tasks(two, 60)...)
+			for i := range 30 {
+				want[4*i].Lane = batch.Bulk
 			}
-		}
-		eventually(t, "asynq counts them as processed", func() bool {
-			fresh := queue.Embedded(r.Client()) // without the figures of a moment ago
-			depths, err := fresh.Depths(t.Context())
-			if err != nil {
+			if err := producer(r).Enqueue(t.Context(), want); err != nil {
 				t.Fatal(err)
 			}
-			processed := 0
-			for _, d := range depths {
-				if d.Network == one || d.Network == two {
-					processed += d.Processed
+			eventually(t, "all tasks run", func() bool {
+				mu.Lock()
+				defer mu.Unlock()
+				return len(got) == len(want)
+			})
+			for _, k := range want {
+				if got[k] != 1 {
+					t.Errorf("%v ran %d times", k, got[k])
 				}
 			}
-			return processed == len(want)
+			eventually(t, "asynq counts them as processed", func() bool {
+				fresh := queue.Embedded(r.Client()) // without the figures of a moment ago
+				depths, err := fresh.Depths(t.Context())
+				if err != nil {
+					t.Fatal(err)
+				}
+				processed := 0
+				for _, d := range depths {
+					if d.Network == one || d.Network == two {
+						processed += d.Processed
+					}
+				}
+				return processed == len(want)
+			})
 		})
-	})
+	}
 }
 
 // An error of a handler may hold anything. It belongs into the log, not into
@@ -100,63 +104,71 @@ func TestFailedTaskKeepsItsErrorToItself(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
-			eachServer(t, func(t *testing.T, r *queue.Redis) {
-				net := network()
-				var (
-					log  syncBuffer
-					runs atomic.Int64
-				)
-				consume(t, r, queue.ConsumerConfig{Networks: []string{net}, Backoff: time.Hour, Logger: slog.New(slog.NewJSONHandler(&log, nil))},
-					func(context.Context, batch.Task) error {
-						runs.Add(1)
-						return c.handle()
+			for name, start := range servers() {
+				t.Run(name, func(t *testing.T) {
+					t.Parallel()
+					r := start(t)
+					net := network()
+					var (
+						log  syncBuffer
+						runs atomic.Int64
+					)
+					consume(t, r, queue.ConsumerConfig{Networks: []string{net}, Backoff: time.Hour, Logger: slog.New(slog.NewJSONHandler(&log, nil))},
+						func(context.Context, batch.Task) error {
+							runs.Add(1)
+							return c.handle()
+						})
+					if err := producer(r).Enqueue(t.Context(), tasks(net, 1)); err != nil {
+						t.Fatal(err)
+					}
+					inspector := asynq.NewInspectorFromRedisClient(r.Client())
+					eventually(t, "the task waits for its retry", func() bool {
+						info, err := inspector.GetTaskInfo("interactive:"+net, "test-0:1")
+						return err == nil && info.State == asynq.TaskStateRetry
 					})
-				if err := producer(r).Enqueue(t.Context(), tasks(net, 1)); err != nil {
-					t.Fatal(err)
-				}
-				inspector := asynq.NewInspectorFromRedisClient(r.Client())
-				eventually(t, "the task waits for its retry", func() bool {
 					info, err := inspector.GetTaskInfo("interactive:"+net, "test-0:1")
-					return err == nil && info.State == asynq.TaskStateRetry
+					if err != nil {
+						t.Fatal(err)
+					}
+					if want := "not done; the worker's log says why"; info.LastErr != want || info.Retried != 0 {
+						t.Errorf("stored error %q after %d retries, want %q after 0", info.LastErr, info.Retried, want)
+					}
+					if n := strings.Count(log.String(), c.logged); n != 1 {
+						t.Errorf("logged %d times, want once:\n%s", n, log.String())
+					}
+					if c.name == "panic" && strings.Contains(log.String(), "hush") {
+						t.Errorf("the log shows the value of the panic:\n%s", log.String())
+					}
 				})
-				info, err := inspector.GetTaskInfo("interactive:"+net, "test-0:1")
-				if err != nil {
-					t.Fatal(err)
-				}
-				if want := "not done; the worker's log says why"; info.LastErr != want || info.Retried != 0 {
-					t.Errorf("stored error %q after %d retries, want %q after 0", info.LastErr, info.Retried, want)
-				}
-				if n := strings.Count(log.String(), c.logged); n != 1 {
-					t.Errorf("logged %d times, want once:\n%s", n, log.String())
-				}
-				if c.name == "panic" && strings.Contains(log.String(), "hush") {
-					t.Errorf("the log shows the value of the panic:\n%s", log.String())
-				}
-			})
+			}
 		})
 	}
 }
 
 func TestFailedTaskComesAgain(t *testing.T) {
 	t.Parallel()
-	eachServer(t, func(t *testing.T, r *queue.Redis) {
-		net := network()
-		var runs atomic.Int64
-		consume(t, r, queue.ConsumerConfig{Networks: []string{net}, Backoff: time.Second}, func(context.Context, batch.Task) error {
-			switch runs.Add(1) {
-			case 1:
-				return errors.New("no")
-			case 2:
-				panic("no")
-			default:
-				return nil
+	for name, start := range servers() {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			r := start(t)
+			net := network()
+			var runs atomic.Int64
+			consume(t, r, queue.ConsumerConfig{Networks: []string{net}, Backoff: time.Second}, func(context.Context, batch.Task) error {
+				switch runs.Add(1) {
+				case 1:
+					return errors.New("no")
+				case 2:
+					panic("no")
+				default:
+					return nil
+				}
+			})
+			if err := producer(r).Enqueue(t.Context(), tasks(net, 1)); err != nil {
+				t.Fatal(err)
 			}
+			eventually(t, "the third run", func() bool { return runs.Load() == 3 })
 		})
-		if err := producer(r).Enqueue(t.Context(), tasks(net, 1)); err != nil {
-			t.Fatal(err)
-		}
-		eventually(t, "the third run", func() bool { return runs.Load() == 3 })
-	})
+	}
 }
 
 func TestForeignTaskIsDropped(t *testing.T) {
@@ -184,44 +196,48 @@ func TestForeignTaskIsDropped(t *testing.T) {
 // A task that was fetched and has no free slot could be run by another worker.
 func TestNoMoreThanFreeSlots(t *testing.T) {
 	t.Parallel()
-	eachServer(t, func(t *testing.T, r *queue.Redis) {
-		net := network()
-		release := make(chan struct{})
-		var running, most atomic.Int64
-		handle := func(context.Context, batch.Task) error {
-			n := running.Add(1)
-			for old := most.Load(); n > old && !most.CompareAndSwap(old, n); old = most.Load() {
+	for name, start := range servers() {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			r := start(t)
+			net := network()
+			release := make(chan struct{})
+			var running, most atomic.Int64
+			handle := func(context.Context, batch.Task) error {
+				n := running.Add(1)
+				for old := most.Load(); n > old && !most.CompareAndSwap(old, n); old = most.Load() {
+				}
+				<-release
+				running.Add(-1)
+				return nil
 			}
-			<-release
-			running.Add(-1)
-			return nil
-		}
-		if err := producer(r).Enqueue(t.Context(), tasks(net, 40)); err != nil {
-			t.Fatal(err)
-		}
-		first := consume(t, r, queue.ConsumerConfig{Networks: []string{net}, Concurrency: 5}, handle)
-		eventually(t, "all slots are taken", func() bool { return first.Stats().Running == 5 })
-		active := func() int64 {
-			n, err := r.Client().LLen(t.Context(), key(batch.Interactive, net, "active")).Result()
-			if err != nil {
+			if err := producer(r).Enqueue(t.Context(), tasks(net, 40)); err != nil {
 				t.Fatal(err)
 			}
-			return n
-		}
-		if got := active(); got != 5 {
-			t.Errorf("%d tasks are active with 5 slots", got)
-		}
-		second := consume(t, r, queue.ConsumerConfig{Networks: []string{net}, Concurrency: 7, Servers: 3}, handle)
-		eventually(t, "the other worker takes its share", func() bool { return second.Stats().Running == 7 })
-		if got := active(); got != 12 {
-			t.Errorf("%d tasks are active with 12 slots", got)
-		}
-		close(release)
-		eventually(t, "all tasks are done", func() bool { return active() == 0 && running.Load() == 0 })
-		if most.Load() > 12 {
-			t.Errorf("%d tasks ran at once with 12 slots", most.Load())
-		}
-	})
+			first := consume(t, r, queue.ConsumerConfig{Networks: []string{net}, Concurrency: 5}, handle)
+			eventually(t, "all slots are taken", func() bool { return first.Stats().Running == 5 })
+			active := func() int64 {
+				n, err := r.Client().LLen(t.Context(), key(batch.Interactive, net, "active")).Result()
+				if err != nil {
+					t.Fatal(err)
+				}
+				return n
+			}
+			if got := active(); got != 5 {
+				t.Errorf("%d tasks are active with 5 slots", got)
+			}
+			second := consume(t, r, queue.ConsumerConfig{Networks: []string{net}, Concurrency: 7, Servers: 3}, handle)
+			eventually(t, "the other worker takes its share", func() bool { return second.Stats().Running == 7 })
+			if got := active(); got != 12 {
+				t.Errorf("%d tasks are active with 12 slots", got)
+			}
+			close(release)
+			eventually(t, "all tasks are done", func() bool { return active() == 0 && running.Load() == 0 })
+			if most.Load() > 12 {
+				t.Errorf("%d tasks ran at once with 12 slots", most.Load())
+			}
+		})
+	}
 }
 
 func TestWeights(t *testing.T) {
@@ -265,56 +281,60 @@ func TestWeights(t *testing.T) {
 
 func TestDrainAndStopPutWorkBack(t *testing.T) {
 	t.Parallel()
-	eachServer(t, func(t *testing.T, r *queue.Redis) {
-		net := network()
-		quit := make(chan struct{})
-		t.Cleanup(func() { close(quit) })
-		c := consume(t, r, queue.ConsumerConfig{Networks: []string{net}, Concurrency: 3, ShutdownTimeout: 50 * time.Millisecond},
-			func(context.Context, batch.Task) error {
-				<-quit // a handler that heeds nothing
-				return nil
-			})
-		if err := producer(r).Enqueue(t.Context(), tasks(net, 10)); err != nil {
-			t.Fatal(err)
-		}
-		eventually(t, "all slots are taken", func() bool { return c.Stats().Running == 3 })
-		c.Drain()
-		c.Stop()
-		c.Stop() // does nothing
-		length := func(part string) int64 {
-			n, err := r.Client().LLen(t.Context(), key(batch.Interactive, net, part)).Result()
-			if err != nil {
+	for name, start := range servers() {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			r := start(t)
+			net := network()
+			quit := make(chan struct{})
+			t.Cleanup(func() { close(quit) })
+			c := consume(t, r, queue.ConsumerConfig{Networks: []string{net}, Concurrency: 3, ShutdownTimeout: 50 * time.Millisecond},
+				func(context.Context, batch.Task) error {
+					<-quit // a handler that heeds nothing
+					return nil
+				})
+			if err := producer(r).Enqueue(t.Context(), tasks(net, 10)); err != nil {
 				t.Fatal(err)
 			}
-			return n
-		}
-		if p, a := length("pending"), length("active"); p != 10 || a != 0 {
-			t.Errorf("after Stop %d tasks are pending and %d active, want 10 and 0", p, a)
-		}
-		if n, err := r.Client().ZCard(t.Context(), key(batch.Interactive, net, "lease")).Result(); err != nil || n != 0 {
-			t.Errorf("%d leases are left, %v", n, err)
-		}
-		// And they are as good as new.
-		var (
-			mu  sync.Mutex
-			ran []string
-		)
-		consume(t, r, queue.ConsumerConfig{Networks: []string{net}}, func(_ context.Context, k batch.Task) error {
-			mu.Lock()
-			defer mu.Unlock()
-			ran = append(ran, k.TestID)
-			return nil
+			eventually(t, "all slots are taken", func() bool { return c.Stats().Running == 3 })
+			c.Drain()
+			c.Stop()
+			c.Stop() // does nothing
+			length := func(part string) int64 {
+				n, err := r.Client().LLen(t.Context(), key(batch.Interactive, net, part)).Result()
+				if err != nil {
+					t.Fatal(err)
+				}
+				return n
+			}
+			if p, a := length("pending"), length("active"); p != 10 || a != 0 {
+				t.Errorf("after Stop %d tasks are pending and %d active, want 10 and 0", p, a)
+			}
+			if n, err := r.Client().ZCard(t.Context(), key(batch.Interactive, net, "lease")).Result(); err != nil || n != 0 {
+				t.Errorf("%d leases are left, %v", n, err)
+			}
+			// And they are as good as new.
+			var (
+				mu  sync.Mutex
+				ran []string
+			)
+			consume(t, r, queue.ConsumerConfig{Networks: []string{net}}, func(_ context.Context, k batch.Task) error {
+				mu.Lock()
+				defer mu.Unlock()
+				ran = append(ran, k.TestID)
+				return nil
+			})
+			eventually(t, "another worker does them", func() bool {
+				mu.Lock()
+				defer mu.Unlock()
+				return len(ran) == 10
+			})
+			slices.Sort(ran)
+			if len(slices.Compact(ran)) != 10 {
+				t.Errorf("ran %v, want each once", ran)
+			}
 		})
-		eventually(t, "another worker does them", func() bool {
-			mu.Lock()
-			defer mu.Unlock()
-			return len(ran) == 10
-		})
-		slices.Sort(ran)
-		if len(slices.Compact(ran)) != 10 {
-			t.Errorf("ran %v, want each once", ran)
-		}
-	})
+	}
 }
 
 func TestStopWithoutStart(t *testing.T) {

@@ -72,17 +72,21 @@ func TestEnqueueTeachesScript(t *testing.T) {
 
 func TestEnqueueTwice(t *testing.T) {
 	t.Parallel()
-	eachServer(t, func(t *testing.T, r *queue.Redis) {
-		p, net := producer(r), network()
-		for range 2 {
-			if err := p.Enqueue(t.Context(), tasks(net, 3)); err != nil {
-				t.Fatal(err)
+	for name, start := range servers() {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			r := start(t)
+			p, net := producer(r), network()
+			for range 2 {
+				if err := p.Enqueue(t.Context(), tasks(net, 3)); err != nil {
+					t.Fatal(err)
+				}
 			}
-		}
-		if n, err := r.Client().LLen(t.Context(), key(batch.Interactive, net, "pending")).Result(); err != nil || n != 3 {
-			t.Errorf("%d tasks pending, %v, want 3", n, err)
-		}
-	})
+			if n, err := r.Client().LLen(t.Context(), key(batch.Interactive, net, "pending")).Result(); err != nil || n != 3 {
+				t.Errorf("%d tasks pending, %v, want 3", n, err)
+			}
+		})
+	}
 }
 
 func TestEnqueueNothing(t *testing.T) {
@@ -127,90 +131,98 @@ func TestTaskHoldsIDsOnly(t *testing.T) {
 
 func TestEnqueueAfterIsNeverEarly(t *testing.T) {
 	t.Parallel()
-	eachServer(t, func(t *testing.T, r *queue.Redis) {
-		p, net := producer(r), network()
-		ran := make(chan time.Time, 1)
-		consume(t, r, queue.ConsumerConfig{Networks: []string{net}}, func(context.Context, batch.Task) error {
-			ran <- time.Now()
-			return nil
+	for name, start := range servers() {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			r := start(t)
+			p, net := producer(r), network()
+			ran := make(chan time.Time, 1)
+			consume(t, r, queue.ConsumerConfig{Networks: []string{net}}, func(context.Context, batch.Task) error {
+				ran <- time.Now()
+				return nil
+			})
+			due := time.Now().Add(time.Second)
+			if err := p.EnqueueAfter(t.Context(), task(net, 1), time.Second); err != nil {
+				t.Fatal(err)
+			}
+			if late := (<-ran).Sub(due); late < 0 || late > 10*time.Second {
+				t.Errorf("ran %v after it was due", late)
+			}
 		})
-		due := time.Now().Add(time.Second)
-		if err := p.EnqueueAfter(t.Context(), task(net, 1), time.Second); err != nil {
-			t.Fatal(err)
-		}
-		if late := (<-ran).Sub(due); late < 0 || late > 10*time.Second {
-			t.Errorf("ran %v after it was due", late)
-		}
-	})
+	}
 }
 
 func TestRestore(t *testing.T) {
 	t.Parallel()
-	eachServer(t, func(t *testing.T, r *queue.Redis) {
-		p, net, ctx := producer(r), network(), t.Context()
-		name := "interactive:" + net
-		lost, pending, scheduled, archived := task(net, 1), task(net, 2), task(net, 3), task(net, 4)
-		retry, active, completed := task(net, 5), task(net, 6), task(net, 7)
+	for name, start := range servers() {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			r := start(t)
+			p, net, ctx := producer(r), network(), t.Context()
+			name := "interactive:" + net
+			lost, pending, scheduled, archived := task(net, 1), task(net, 2), task(net, 3), task(net, 4)
+			retry, active, completed := task(net, 5), task(net, 6), task(net, 7)
 
-		// The handler leaves its three tasks in the states that are theirs.
-		release := make(chan struct{})
-		var failed, running atomic.Bool
-		c := consume(t, r, queue.ConsumerConfig{Networks: []string{net}, Backoff: time.Hour}, func(_ context.Context, k batch.Task) error {
-			switch k {
-			case retry:
-				failed.Store(true)
-				return errors.New("later")
-			case active:
-				running.Store(true)
-				<-release
+			// The handler leaves its three tasks in the states that are theirs.
+			release := make(chan struct{})
+			var failed, running atomic.Bool
+			c := consume(t, r, queue.ConsumerConfig{Networks: []string{net}, Backoff: time.Hour}, func(_ context.Context, k batch.Task) error {
+				switch k {
+				case retry:
+					failed.Store(true)
+					return errors.New("later")
+				case active:
+					running.Store(true)
+					<-release
+				}
+				return nil
+			})
+			t.Cleanup(func() { close(release) })
+			if err := p.Enqueue(ctx, []batch.Task{retry, active}); err != nil {
+				t.Fatal(err)
 			}
-			return nil
-		})
-		t.Cleanup(func() { close(release) })
-		if err := p.Enqueue(ctx, []batch.Task{retry, active}); err != nil {
-			t.Fatal(err)
-		}
-		client := asynq.NewClientFromRedisClient(r.Client())
-		if _, err := client.Enqueue(asynq.NewTask("test", []byte("test-7:1")), asynq.TaskID("test-7:1"), asynq.Queue(name), asynq.Retention(time.Hour)); err != nil {
-			t.Fatal(err)
-		}
-		inspector := asynq.NewInspectorFromRedisClient(r.Client())
-		state := func(id string) asynq.TaskState {
-			info, err := inspector.GetTaskInfo(name, id)
+			client := asynq.NewClientFromRedisClient(r.Client())
+			if _, err := client.Enqueue(asynq.NewTask("test", []byte("test-7:1")), asynq.TaskID("test-7:1"), asynq.Queue(name), asynq.Retention(time.Hour)); err != nil {
+				t.Fatal(err)
+			}
+			inspector := asynq.NewInspectorFromRedisClient(r.Client())
+			state := func(id string) asynq.TaskState {
+				info, err := inspector.GetTaskInfo(name, id)
+				if err != nil {
+					return 0
+				}
+				return info.State
+			}
+			eventually(t, "one task each waits for its retry, is active and completed", func() bool {
+				return state("test-5:1") == asynq.TaskStateRetry && state("test-6:1") == asynq.TaskStateActive && state("test-7:1") == asynq.TaskStateCompleted
+			})
+			c.Drain()
+			if err := p.Enqueue(ctx, []batch.Task{pending, archived}); err != nil {
+				t.Fatal(err)
+			}
+			if err := inspector.ArchiveTask(name, "test-4:1"); err != nil {
+				t.Fatal(err)
+			}
+			if err := p.EnqueueAfter(ctx, scheduled, time.Hour); err != nil {
+				t.Fatal(err)
+			}
+
+			stuck, err := p.Restore(ctx, []batch.Task{lost, pending, scheduled, archived, retry, active, completed})
 			if err != nil {
-				return 0
+				t.Fatal(err)
 			}
-			return info.State
-		}
-		eventually(t, "one task each waits for its retry, is active and completed", func() bool {
-			return state("test-5:1") == asynq.TaskStateRetry && state("test-6:1") == asynq.TaskStateActive && state("test-7:1") == asynq.TaskStateCompleted
+			slices.SortFunc(stuck, func(a, b batch.Task) int { return bytes.Compare([]byte(a.TestID), []byte(b.TestID)) })
+			if diff := cmp.Diff([]batch.Task{archived, active, completed}, stuck); diff != "" {
+				t.Errorf("stuck (-want +got):\n%s", diff)
+			}
+			if got := state("test-1:1"); got != asynq.TaskStatePending {
+				t.Errorf("the lost task is %v, want pending", got)
+			}
+			if got := state("test-3:1"); got != asynq.TaskStateScheduled {
+				t.Errorf("the scheduled task is %v, want scheduled still", got)
+			}
 		})
-		c.Drain()
-		if err := p.Enqueue(ctx, []batch.Task{pending, archived}); err != nil {
-			t.Fatal(err)
-		}
-		if err := inspector.ArchiveTask(name, "test-4:1"); err != nil {
-			t.Fatal(err)
-		}
-		if err := p.EnqueueAfter(ctx, scheduled, time.Hour); err != nil {
-			t.Fatal(err)
-		}
-
-		stuck, err := p.Restore(ctx, []batch.Task{lost, pending, scheduled, archived, retry, active, completed})
-		if err != nil {
-			t.Fatal(err)
-		}
-		slices.SortFunc(stuck, func(a, b batch.Task) int { return bytes.Compare([]byte(a.TestID), []byte(b.TestID)) })
-		if diff := cmp.Diff([]batch.Task{archived, active, completed}, stuck); diff != "" {
-			t.Errorf("stuck (-want +got):\n%s", diff)
-		}
-		if got := state("test-1:1"); got != asynq.TaskStatePending {
-			t.Errorf("the lost task is %v, want pending", got)
-		}
-		if got := state("test-3:1"); got != asynq.TaskStateScheduled {
-			t.Errorf("the scheduled task is %v, want scheduled still", got)
-		}
-	})
+	}
 }
 
 // asynq's own client writes the name of a queue once in its life.
@@ -218,8 +230,9 @@ func TestFlushAll(t *testing.T) {
 	t.Parallel()
 	for name, start := range map[string]func(testing.TB) *queue.Redis{
 		"in_process": inProcess,
-		"private": func(t testing.TB) *queue.Redis {
-			return connect(t, queue.Config{URL: secret.New("redis://" + privateRedis(t).addr)})
+		"private": func(tb testing.TB) *queue.Redis {
+			tb.Helper()
+			return connect(tb, queue.Config{URL: secret.New("redis://" + privateRedis(tb).addr)})
 		},
 	} {
 		t.Run(name, func(t *testing.T) {

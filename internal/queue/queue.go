@@ -76,7 +76,7 @@ func parseTask(queue string, payload []byte) (batch.Task, error) {
 
 // Everything of asynq's that is relied on beyond its public interface stands
 // here: the names of its keys. The braces make Redis Cluster keep the keys of
-// one queue together. TestAsynqKeys holds asynq to them.
+// one queue together. The tests hold asynq to them.
 func asynqKey(queue, part string) string { return "asynq:{" + queue + "}:" + part }
 
 func taskKey(queue, id string) string { return asynqKey(queue, "t:"+id) }

@@ -17,55 +17,55 @@ import (
 	"github.com/redis/go-redis/v9"
 
 	"dialtone/internal/batch"
-	"dialtone/internal/embedded"
+	"dialtone/internal/embedded" //nolint:depguard // one of the ways in which Redis is run
 	"dialtone/internal/queue"
 	"dialtone/internal/secret"
 )
 
 // need gives the value of an environment variable that names a server, or
 // skips the test; where every server must be there it fails.
-func need(t testing.TB, name string) string {
-	t.Helper()
+func need(tb testing.TB, name string) string {
+	tb.Helper()
 	value := os.Getenv(name)
 	if value == "" {
-		missing(t, name+" is not set: scripts/services up")
+		missing(tb, name+" is not set: scripts/services up")
 	}
 	return value
 }
 
-func missing(t testing.TB, what string) {
-	t.Helper()
+func missing(tb testing.TB, what string) {
+	tb.Helper()
 	if os.Getenv("CI") == "true" {
-		t.Fatal(what)
+		tb.Fatal(what)
 	}
-	t.Skip(what)
+	tb.Skip(what)
 }
 
-func connect(t testing.TB, cfg queue.Config) *queue.Redis {
-	t.Helper()
+func connect(tb testing.TB, cfg queue.Config) *queue.Redis {
+	tb.Helper()
 	r, err := queue.Connect(cfg)
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
-	t.Cleanup(func() { _ = r.Close() })
-	if err := r.Ping(t.Context()); err != nil {
-		t.Fatal(err)
+	tb.Cleanup(func() { _ = r.Close() })
+	if err := r.Ping(tb.Context()); err != nil {
+		tb.Fatal(err)
 	}
 	return r
 }
 
-func realRedis(t testing.TB) *queue.Redis {
-	t.Helper()
-	return connect(t, queue.Config{URL: secret.New("redis://" + need(t, "DIALTONE_TEST_REDIS_ADDR"))})
+func realRedis(tb testing.TB) *queue.Redis {
+	tb.Helper()
+	return connect(tb, queue.Config{URL: secret.New("redis://" + need(tb, "DIALTONE_TEST_REDIS_ADDR"))})
 }
 
-func inProcess(t testing.TB) *queue.Redis {
-	t.Helper()
+func inProcess(tb testing.TB) *queue.Redis {
+	tb.Helper()
 	r, stop, err := embedded.NewRedis()
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
-	t.Cleanup(stop)
+	tb.Cleanup(stop)
 	return r
 }
 
@@ -75,32 +75,24 @@ func servers() map[string]func(testing.TB) *queue.Redis {
 	return map[string]func(testing.TB) *queue.Redis{
 		"single":     realRedis,
 		"in_process": inProcess,
-		"tls_acl": func(t testing.TB) *queue.Redis {
-			url := need(t, "DIALTONE_TEST_REDIS_TLS_URL")
-			tls, err := queue.TLSFiles(filepath.Join(need(t, "DIALTONE_TEST_PKI"), "ca.pem"), "", "", "")
+		"tls_acl": func(tb testing.TB) *queue.Redis {
+			tb.Helper()
+			url := need(tb, "DIALTONE_TEST_REDIS_TLS_URL")
+			tls, err := queue.TLSFiles(filepath.Join(need(tb, "DIALTONE_TEST_PKI"), "ca.pem"), "", "", "")
 			if err != nil {
-				t.Fatal(err)
+				tb.Fatal(err)
 			}
-			return connect(t, queue.Config{URL: secret.New(url), TLS: tls})
+			return connect(tb, queue.Config{URL: secret.New(url), TLS: tls})
 		},
-		"sentinel": func(t testing.TB) *queue.Redis {
-			url := "redis+sentinel://" + need(t, "DIALTONE_TEST_REDIS_SENTINEL_ADDRS") + "/" + need(t, "DIALTONE_TEST_REDIS_SENTINEL_MASTER")
-			return connect(t, queue.Config{URL: secret.New(url)})
+		"sentinel": func(tb testing.TB) *queue.Redis {
+			tb.Helper()
+			url := "redis+sentinel://" + need(tb, "DIALTONE_TEST_REDIS_SENTINEL_ADDRS") + "/" + need(tb, "DIALTONE_TEST_REDIS_SENTINEL_MASTER")
+			return connect(tb, queue.Config{URL: secret.New(url)})
 		},
-		"cluster": func(t testing.TB) *queue.Redis {
-			return connect(t, queue.Config{URL: secret.New("redis+cluster://" + need(t, "DIALTONE_TEST_REDIS_CLUSTER_ADDRS"))})
+		"cluster": func(tb testing.TB) *queue.Redis {
+			tb.Helper()
+			return connect(tb, queue.Config{URL: secret.New("redis+cluster://" + need(tb, "DIALTONE_TEST_REDIS_CLUSTER_ADDRS"))})
 		},
-	}
-}
-
-// eachServer runs the test on each of them.
-func eachServer(t *testing.T, test func(t *testing.T, r *queue.Redis)) {
-	t.Helper()
-	for name, start := range servers() {
-		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			test(t, start(t))
-		})
 	}
 }
 
@@ -125,37 +117,37 @@ func producer(r *queue.Redis) *queue.Producer {
 }
 
 // consume starts a consumer of the networks and stops it with the test.
-func consume(t testing.TB, r *queue.Redis, cfg queue.ConsumerConfig, handle func(context.Context, batch.Task) error) *queue.Consumer {
-	t.Helper()
+func consume(tb testing.TB, r *queue.Redis, cfg queue.ConsumerConfig, handle func(context.Context, batch.Task) error) *queue.Consumer {
+	tb.Helper()
 	if cfg.Logger == nil {
 		cfg.Logger = slog.New(slog.DiscardHandler)
 	}
 	c, err := queue.NewConsumer(r, handle, cfg)
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	if err := c.Start(); err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
-	t.Cleanup(c.Stop)
+	tb.Cleanup(c.Stop)
 	return c
 }
 
 // eventually polls until the condition holds.
-func eventually(t testing.TB, what string, holds func() bool) {
-	t.Helper()
+func eventually(tb testing.TB, what string, holds func() bool) {
+	tb.Helper()
 	deadline := time.Now().Add(20 * time.Second)
 	for !holds() {
 		if time.Now().After(deadline) {
-			t.Fatalf("never came true: %s", what)
+			tb.Fatalf("never came true: %s", what)
 		}
 		<-time.After(2 * time.Millisecond)
 	}
 }
 
-func woken(t testing.TB, c *queue.Consumer) {
-	t.Helper()
-	eventually(t, "the worker is woken, not polling", func() bool { return c.Stats().Mode == queue.Woken })
+func woken(tb testing.TB, c *queue.Consumer) {
+	tb.Helper()
+	eventually(tb, "the worker is woken, not polling", func() bool { return c.Stats().Mode == queue.Woken })
 }
 
 // trips counts what a client sends: commands and pipelines are one each.
@@ -183,40 +175,40 @@ func key(lane batch.Lane, network, part string) string {
 
 // private starts a Redis of the test's own, which it may kill.
 type private struct {
-	t    testing.TB
+	tb   testing.TB
 	addr string
 	args []string
 	cmd  *exec.Cmd
 }
 
-func privateRedis(t testing.TB, args ...string) *private {
-	t.Helper()
+func privateRedis(tb testing.TB, args ...string) *private {
+	tb.Helper()
 	if _, err := exec.LookPath("redis-server"); err != nil {
-		missing(t, "no redis-server: scripts/services install")
+		missing(tb, "no redis-server: scripts/services install")
 	}
 	var lc net.ListenConfig
-	l, err := lc.Listen(t.Context(), "tcp", "127.0.0.1:0")
+	l, err := lc.Listen(tb.Context(), "tcp", "127.0.0.1:0")
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
-	p := &private{t: t, addr: l.Addr().String(), args: args}
+	p := &private{tb: tb, addr: l.Addr().String(), args: args}
 	_ = l.Close()
 	p.start()
-	t.Cleanup(p.kill)
+	tb.Cleanup(p.kill)
 	return p
 }
 
 func (p *private) start() {
-	p.t.Helper()
+	p.tb.Helper()
 	host, port, _ := net.SplitHostPort(p.addr)
-	args := append([]string{"--bind", host, "--port", port, "--dir", p.t.TempDir(), "--save", "", "--appendonly", "no"}, p.args...)
+	args := append([]string{"--bind", host, "--port", port, "--dir", p.tb.TempDir(), "--save", "", "--appendonly", "no"}, p.args...)
 	p.cmd = exec.Command("redis-server", args...)
 	if err := p.cmd.Start(); err != nil {
-		p.t.Fatal(err)
+		p.tb.Fatal(err)
 	}
 	client := redis.NewClient(&redis.Options{Addr: p.addr})
 	defer func() { _ = client.Close() }()
-	eventually(p.t, "the private Redis answers", func() bool { return client.Ping(context.Background()).Err() == nil })
+	eventually(p.tb, "the private Redis answers", func() bool { return client.Ping(context.Background()).Err() == nil })
 }
 
 func (p *private) kill() {

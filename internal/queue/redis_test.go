@@ -98,11 +98,15 @@ func TestUntrustedTLS(t *testing.T) {
 
 func TestPolicyWarning(t *testing.T) {
 	t.Parallel()
-	eachServer(t, func(t *testing.T, r *queue.Redis) {
-		if got, err := r.PolicyWarning(t.Context()); got != "" || err != nil {
-			t.Errorf("PolicyWarning = %q, %v, want none", got, err)
-		}
-	})
+	for name, start := range servers() {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			r := start(t)
+			if got, err := r.PolicyWarning(t.Context()); got != "" || err != nil {
+				t.Errorf("PolicyWarning = %q, %v, want none", got, err)
+			}
+		})
+	}
 	t.Run("evicting", func(t *testing.T) {
 		t.Parallel()
 		r := connect(t, queue.Config{URL: secret.New("redis://" + privateRedis(t, "--maxmemory-policy", "allkeys-lru").addr)})
@@ -125,41 +129,45 @@ func TestPolicyWarning(t *testing.T) {
 
 func TestDepths(t *testing.T) {
 	t.Parallel()
-	eachServer(t, func(t *testing.T, r *queue.Redis) {
-		p, net := producer(r), network()
-		if err := p.Enqueue(t.Context(), tasks(net, 4)); err != nil {
-			t.Fatal(err)
-		}
-		if err := p.EnqueueAfter(t.Context(), task(net, 9), time.Hour); err != nil {
-			t.Fatal(err)
-		}
-		if _, err := asynq.NewClientFromRedisClient(r.Client()).Enqueue(asynq.NewTask("mail", nil), asynq.Queue(network())); err != nil {
-			t.Fatal(err)
-		}
-		depths, err := r.Depths(t.Context())
-		if err != nil {
-			t.Fatal(err)
-		}
-		found := 0
-		for _, d := range depths {
-			if d.Lane != batch.Interactive && d.Lane != batch.Bulk {
-				t.Errorf("a queue that is not ours: %+v", d)
+	for name, start := range servers() {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			r := start(t)
+			p, net := producer(r), network()
+			if err := p.Enqueue(t.Context(), tasks(net, 4)); err != nil {
+				t.Fatal(err)
 			}
-			if d.Network != net {
-				continue
+			if err := p.EnqueueAfter(t.Context(), task(net, 9), time.Hour); err != nil {
+				t.Fatal(err)
 			}
-			found++
-			if d.Sizes["pending"] != 4 || d.Sizes["scheduled"] != 1 || d.Sizes["active"] != 0 || d.Processed != 0 {
-				t.Errorf("depth %+v, want 4 pending and 1 scheduled", d)
+			if _, err := asynq.NewClientFromRedisClient(r.Client()).Enqueue(asynq.NewTask("mail", nil), asynq.Queue(network())); err != nil {
+				t.Fatal(err)
 			}
-		}
-		if found != 1 {
-			t.Errorf("the queue is listed %d times", found)
-		}
-		var sent trips
-		r.Client().AddHook(&sent)
-		if _, err := r.Depths(t.Context()); err != nil || sent.n.Load() != 0 {
-			t.Errorf("asked again at once: %v, %d round trips", err, sent.n.Load())
-		}
-	})
+			depths, err := r.Depths(t.Context())
+			if err != nil {
+				t.Fatal(err)
+			}
+			found := 0
+			for _, d := range depths {
+				if d.Lane != batch.Interactive && d.Lane != batch.Bulk {
+					t.Errorf("a queue that is not ours: %+v", d)
+				}
+				if d.Network != net {
+					continue
+				}
+				found++
+				if d.Sizes["pending"] != 4 || d.Sizes["scheduled"] != 1 || d.Sizes["active"] != 0 || d.Processed != 0 {
+					t.Errorf("depth %+v, want 4 pending and 1 scheduled", d)
+				}
+			}
+			if found != 1 {
+				t.Errorf("the queue is listed %d times", found)
+			}
+			var sent trips
+			r.Client().AddHook(&sent)
+			if _, err := r.Depths(t.Context()); err != nil || sent.n.Load() != 0 {
+				t.Errorf("asked again at once: %v, %d round trips", err, sent.n.Load())
+			}
+		})
+	}
 }

@@ -52,24 +52,28 @@ func expect(t *testing.T, sender *queue.Redis, replyTo string, heard <-chan stri
 
 func TestSignal(t *testing.T) {
 	t.Parallel()
-	eachServer(t, func(t *testing.T, r *queue.Redis) {
-		mine, other := network(), network()
-		heard := listen(t, r, r, mine)
-		done := []batch.Completion{{BatchID: "nobody waits"}, {BatchID: "other", ReplyTo: other}, {BatchID: "a", ReplyTo: mine}, {BatchID: "b", ReplyTo: mine}}
-		if err := producer(r).Signal(t.Context(), done); err != nil {
-			t.Fatal(err)
-		}
-		var got []string
-		for len(got) < 2 {
-			if id := <-heard; !strings.HasPrefix(id, "batch-") {
-				got = append(got, id)
+	for name, start := range servers() {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			r := start(t)
+			mine, other := network(), network()
+			heard := listen(t, r, r, mine)
+			done := []batch.Completion{{BatchID: "nobody waits"}, {BatchID: "other", ReplyTo: other}, {BatchID: "a", ReplyTo: mine}, {BatchID: "b", ReplyTo: mine}}
+			if err := producer(r).Signal(t.Context(), done); err != nil {
+				t.Fatal(err)
 			}
-		}
-		slices.Sort(got) // nodes of a cluster do not wait for each other
-		if got[0] != "a" || got[1] != "b" {
-			t.Errorf("heard %v, want a and b", got)
-		}
-	})
+			var got []string
+			for len(got) < 2 {
+				if id := <-heard; !strings.HasPrefix(id, "batch-") {
+					got = append(got, id)
+				}
+			}
+			slices.Sort(got) // nodes of a cluster do not wait for each other
+			if got[0] != "a" || got[1] != "b" {
+				t.Errorf("heard %v, want a and b", got)
+			}
+		})
+	}
 }
 
 func TestSignalForNobodyIsNoRoundTrip(t *testing.T) {

@@ -15,32 +15,36 @@ import (
 // depends on the shape of its scripts.
 func TestWorkersAreWoken(t *testing.T) {
 	t.Parallel()
-	eachServer(t, func(t *testing.T, r *queue.Redis) {
-		net := network()
-		c := consume(t, r, queue.ConsumerConfig{Networks: []string{net}}, func(context.Context, batch.Task) error { return nil })
-		woken(t, c)
-		before := c.Stats().Wakes
-		if err := producer(r).Enqueue(t.Context(), tasks(net, 10)); err != nil {
-			t.Fatal(err)
-		}
-		eventually(t, "the wake-up is heard and the tasks are fetched", func() bool {
-			s := c.Stats()
-			return s.Wakes > before && s.Fetched == 10 && s.Running == 0
+	for name, start := range servers() {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			r := start(t)
+			net := network()
+			c := consume(t, r, queue.ConsumerConfig{Networks: []string{net}}, func(context.Context, batch.Task) error { return nil })
+			woken(t, c)
+			before := c.Stats().Wakes
+			if err := producer(r).Enqueue(t.Context(), tasks(net, 10)); err != nil {
+				t.Fatal(err)
+			}
+			eventually(t, "the wake-up is heard and the tasks are fetched", func() bool {
+				s := c.Stats()
+				return s.Wakes > before && s.Fetched == 10 && s.Running == 0
+			})
 		})
-	})
+	}
 }
 
 // pickup is the median time from before Enqueue to the handler, each time with
 // a worker that had nothing to do.
-func pickup(t testing.TB, r *queue.Redis, c *queue.Consumer, net string, ran <-chan time.Time, n int) time.Duration {
-	t.Helper()
+func pickup(tb testing.TB, r *queue.Redis, c *queue.Consumer, net string, ran <-chan time.Time, n int) time.Duration {
+	tb.Helper()
 	times := make([]time.Duration, n)
 	for i := range times {
 		trips := c.Stats().RoundTrips
-		eventually(t, "the worker has looked in vain", func() bool { return c.Stats().RoundTrips > trips || i == 0 })
+		eventually(tb, "the worker has looked in vain", func() bool { return c.Stats().RoundTrips > trips || i == 0 })
 		begin := time.Now()
-		if err := producer(r).Enqueue(t.Context(), []batch.Task{task(net, i)}); err != nil {
-			t.Fatal(err)
+		if err := producer(r).Enqueue(tb.Context(), []batch.Task{task(net, i)}); err != nil {
+			tb.Fatal(err)
 		}
 		times[i] = (<-ran).Sub(begin)
 	}
@@ -86,22 +90,26 @@ func TestPollingWithoutPubSub(t *testing.T) {
 // What becomes due is moved by one worker, and wakes all.
 func TestDueTasksWakeWorkers(t *testing.T) {
 	t.Parallel()
-	eachServer(t, func(t *testing.T, r *queue.Redis) {
-		net := network()
-		ran := make(chan time.Time, 1)
-		cfg := queue.ConsumerConfig{Networks: []string{net}, MaxWait: 10 * time.Second}
-		c := consume(t, r, cfg, func(context.Context, batch.Task) error {
-			ran <- time.Now()
-			return nil
+	for name, start := range servers() {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			r := start(t)
+			net := network()
+			ran := make(chan time.Time, 1)
+			cfg := queue.ConsumerConfig{Networks: []string{net}, MaxWait: 10 * time.Second}
+			c := consume(t, r, cfg, func(context.Context, batch.Task) error {
+				ran <- time.Now()
+				return nil
+			})
+			woken(t, c)
+			if err := producer(r).EnqueueAfter(t.Context(), task(net, 1), time.Second); err != nil {
+				t.Fatal(err)
+			}
+			select {
+			case <-ran:
+			case <-time.After(8 * time.Second):
+				t.Error("the worker waited on although a task became due")
+			}
 		})
-		woken(t, c)
-		if err := producer(r).EnqueueAfter(t.Context(), task(net, 1), time.Second); err != nil {
-			t.Fatal(err)
-		}
-		select {
-		case <-ran:
-		case <-time.After(8 * time.Second):
-			t.Error("the worker waited on although a task became due")
-		}
-	})
+	}
 }
