@@ -120,6 +120,7 @@ type trace struct {
 	mu       sync.Mutex
 	start    time.Time
 	current  Phase
+	last     Phase // the current one when the trace ended
 	since    time.Time
 	rows     map[Phase]*PhaseResult
 	evidence Evidence
@@ -181,7 +182,7 @@ func (t *trace) finish(failed Phase, code Code) ([]PhaseResult, Evidence) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.close(time.Now())
-	t.current = ""
+	t.last, t.current = t.current, ""
 	if failed != "" {
 		row := t.rows[failed]
 		if row == nil {
@@ -189,6 +190,10 @@ func (t *trace) finish(failed Phase, code Code) ([]PhaseResult, Evidence) {
 			t.rows[failed] = row
 		}
 		row.State, row.Code = Failed, code
+		if last := t.rows[t.last]; last != nil && t.last != failed {
+			// It had begun when what came in it proved another one wrong.
+			last.State, last.Code = NotReached, ""
+		}
 	}
 	var rows []PhaseResult
 	reached := true

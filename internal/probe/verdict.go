@@ -100,7 +100,6 @@ const (
 	CodeAccountLocked       Code = "account_locked"
 	CodePasswordExpired     Code = "password_expired"
 	CodeHostNotAllowedOrTLS Code = "host_not_allowed_or_tls_required"
-	CodeTimeoutHandshake    Code = "timeout_handshake"
 
 	// session
 	CodeDatabaseUnknown     Code = "database_unknown"
@@ -108,6 +107,7 @@ const (
 	CodePermissionDenied    Code = "permission_denied"
 
 	// wherever it happened
+	CodeTimeoutHandshake Code = "timeout_handshake"
 	CodeConnectionLost   Code = "connection_lost"
 	CodePeerAbusive      Code = "peer_abusive"
 	CodeServerError      Code = "server_error"

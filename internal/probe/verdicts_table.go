@@ -243,11 +243,6 @@ var loginVerdicts = []Verdict{
 		Meaning: Words{"The password of the account has expired and must be changed before the account can be used.", "账号密码已过期，修改密码之前无法使用该账号。"},
 		Remedy:  Words{"Set a new password (ALTER USER ... IDENTIFIED BY ... in MySQL) and test with it.", "请设置新密码（MySQL 执行 ALTER USER ... IDENTIFIED BY ...），并用新密码重新测试。"},
 	},
-	{
-		Code: CodeTimeoutHandshake, Phase: PhaseLogin, Owner: OwnerDBA,
-		Meaning: Words{"The server answered, but the login was not finished in time.", "服务器有响应，但未在规定时间内完成登录。"},
-		Remedy:  Words{"Check the load of the server, its own name or directory look-ups during logins (reverse DNS, LDAP), and the loss of packets on the way.", "请检查服务器负载、登录时服务器自身的名称或目录查询（反向 DNS、LDAP），以及网络途中的丢包情况。"},
-	},
 }
 
 //nolint:gochecknoglobals // a constant table
@@ -275,6 +270,11 @@ var anywhereVerdicts = []Verdict{
 		Code:    CodeOK,
 		Meaning: Words{"The endpoint works: it was reached, the login passed and the server answered.", "连接测试通过：已连通目标，登录成功，服务器响应正常。"},
 		Remedy:  Words{"Nothing to do.", "无需处理。"},
+	},
+	{
+		Code: CodeTimeoutHandshake, Owner: OwnerDBA,
+		Meaning: Words{"The server answered, but the login was not finished in time.", "服务器有响应，但未在规定时间内完成登录。"},
+		Remedy:  Words{"Check the load of the server, its own name or directory look-ups during logins (reverse DNS, LDAP), and the loss of packets on the way.", "请检查服务器负载、登录时服务器自身的名称或目录查询（反向 DNS、LDAP），以及网络途中的丢包情况。"},
 	},
 	{
 		Code: CodeConnectionLost, Owner: OwnerNetwork,

@@ -6,7 +6,6 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
-	"io"
 	"net"
 	"os"
 	"strings"
@@ -67,31 +66,35 @@ func readGreeting(ctx context.Context, conn net.Conn) ([]byte, error) {
 	if err := conn.SetReadDeadline(patience(ctx, time.Now())); err != nil {
 		return nil, err
 	}
-	head := make([]byte, 4)
-	n, err := io.ReadFull(conn, head)
+	buf := make([]byte, 4+maxGreeting)
+	n, err := conn.Read(buf)
 	deadline, _ := ctx.Deadline()
 	if again := conn.SetReadDeadline(deadline); again != nil {
 		return nil, again
 	}
-	if n == 0 && errors.Is(err, os.ErrDeadlineExceeded) {
+	switch {
+	case n == 0 && errors.Is(err, os.ErrDeadlineExceeded) && ctx.Err() == nil:
 		return nil, breakSilence(conn)
-	}
-	if n > 0 && errors.Is(err, os.ErrDeadlineExceeded) {
-		_, err = io.ReadFull(conn, head[n:])
-	}
-	if err != nil {
+	case n == 0 && err != nil:
 		return nil, err
 	}
-	size := int(head[0]) | int(head[1])<<8 | int(head[2])<<16
-	if size == 0 || size > maxGreeting {
-		return nil, probe.Fail(probe.CodeProtocolMismatch, fmt.Errorf("the first packet would have %d bytes", size))
+	for n < 4 {
+		more, err := conn.Read(buf[n:])
+		if n += more; err != nil {
+			return nil, err
+		}
 	}
-	packet := make([]byte, 4+size)
-	copy(packet, head)
-	if _, err := io.ReadFull(conn, packet[4:]); err != nil {
-		return nil, err
+	end := 4 + (int(buf[0]) | int(buf[1])<<8 | int(buf[2])<<16)
+	for end > 4 && end <= len(buf) && n < end {
+		more, err := conn.Read(buf[n:])
+		if n += more; err != nil {
+			return nil, err
+		}
 	}
-	return packet, nil
+	if n != end || end == 4 {
+		return nil, probe.Fail(probe.CodeProtocolMismatch, fmt.Errorf("the first packet would have %d bytes", end-4))
+	}
+	return buf[:n], nil
 }
 
 // breakSilence asks whether this is PostgreSQL. Whatever answers has proven

@@ -217,7 +217,7 @@ func (a *attempt) receive(ctx context.Context, raw net.Conn) (net.Conn, error) {
 	case s.Target.TLS == nil && !s.Login:
 		return nil, errProven
 	}
-	w.watch = true
+	w.visible, w.watch = true, true
 	w.permit = func() error { return a.permit(ctx) }
 	if s.Target.TLS != nil {
 		s.Enter(probe.PhaseTLS)

@@ -3,6 +3,7 @@ package mysql
 import (
 	"bytes"
 	"errors"
+	"fmt"
 	"io"
 	"net"
 
@@ -18,7 +19,8 @@ const (
 )
 
 // watched is the connection as the driver has it. It gives back the greeting
-// that was read already. While watch is set, until the server accepts or
+// that was read already. Where the driver does not encrypt, it checks the size
+// of every packet that comes. While watch is set, until the server accepts or
 // refuses the login, it reads along on both sides: it asks for permission
 // before the first byte leaves, notes the method of the login, and stops the
 // driver where it would hand over the password in a readable form.
@@ -27,6 +29,7 @@ type watched struct {
 	stream   io.ReadWriter // the socket, or TLS on it
 	attempt  *attempt
 	pending  []byte // the greeting, still to be given to the driver
+	visible  bool   // the driver's talk is not encrypted here
 
 	watch    bool
 	permit   func() error                         // nil once asked
@@ -40,8 +43,13 @@ type watched struct {
 	first  []byte // the beginning of that body
 }
 
-// keepFirst is how much of a packet is looked at: the name of a plugin.
-const keepFirst = 64
+const (
+	// keepFirst is how much of a packet is looked at: the name of a plugin.
+	keepFirst = 64
+	// maxReply bounds one packet of the server's: the driver makes room for
+	// whatever length is announced, and no answer to us is long.
+	maxReply = 64 << 10
+)
 
 func (w *watched) Read(p []byte) (int, error) {
 	if len(w.pending) > 0 {
@@ -53,21 +61,29 @@ func (w *watched) Read(p []byte) (int, error) {
 	if err != nil && w.attempt.lost == nil {
 		w.attempt.lost = err
 	}
-	if w.watch {
-		w.follow(p[:n])
+	if w.visible {
+		if stop := w.follow(p[:n]); stop != nil {
+			w.attempt.refusal = stop
+			return 0, stop
+		}
 	}
 	return n, err
 }
 
-// follow reads the server's packets along and renumbers them.
-func (w *watched) follow(p []byte) {
+// follow reads the server's packets along and renumbers them during the login.
+func (w *watched) follow(p []byte) error {
 	for i := range p {
 		switch {
 		case w.header < 3:
 			w.length |= int(p[i]) << (8 * w.header)
 			w.header++
 		case w.header == 3:
-			p[i] -= w.shift
+			if w.length > maxReply {
+				return probe.Fail(probe.CodePeerAbusive, fmt.Errorf("a packet of %d bytes", w.length))
+			}
+			if w.watch {
+				p[i] -= w.shift
+			}
 			w.header, w.first = 4, w.first[:0]
 		default:
 			if len(w.first) < keepFirst {
@@ -78,16 +94,14 @@ func (w *watched) follow(p []byte) {
 		if w.header == 4 && w.length == 0 {
 			w.packet()
 			w.header = 0
-			if !w.watch {
-				return
-			}
 		}
 	}
+	return nil
 }
 
 // packet judges one packet of the server's.
 func (w *watched) packet() {
-	if len(w.first) == 0 {
+	if len(w.first) == 0 || !w.watch {
 		return
 	}
 	s := w.attempt.session

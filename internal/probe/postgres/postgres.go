@@ -19,6 +19,7 @@ import (
 	"io"
 	"net"
 	"sync/atomic"
+	"time"
 
 	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/pgproto3"
@@ -103,7 +104,10 @@ func (a *attempt) run(ctx context.Context, c *pgconn.Config) error {
 	// socket ends what the driver may still have going on in the background.
 	_ = conn.Close(ctx)
 	_ = a.socket.Close()
-	<-conn.CleanupDone()
+	select {
+	case <-conn.CleanupDone():
+	case <-ctx.Done():
+	}
 	return err
 }
 
@@ -175,8 +179,19 @@ func (c *socket) Read(p []byte) (int, error) {
 	n, err := c.Conn.Read(p)
 	if n > 0 && !c.heard {
 		c.heard, c.first = true, p[0]
+		if n == 1 && p[0] != 'S' && p[0] != 'N' {
+			c.identify()
+		}
 	}
 	return n, err
+}
+
+// identify reads a little more of an answer that is none of PostgreSQL's: the
+// edge keeps the first bytes, by which the product is known.
+func (c *socket) identify() {
+	if c.SetReadDeadline(time.Now().Add(100*time.Millisecond)) == nil {
+		_, _ = io.ReadFull(c.Conn, make([]byte, 15))
+	}
 }
 
 // notOffered says whether the server declined the question for TLS, and if it

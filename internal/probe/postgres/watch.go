@@ -157,6 +157,17 @@ func (w *watch) Write(p []byte) (int, error) {
 			w.attempt.refusal = err
 			return 0, err
 		}
+		w.chosen(p)
 	}
 	return w.writer.Write(p)
+}
+
+// chosen notes which of the mechanisms offered the driver has taken: its
+// answer is a type, a length, and the name.
+func (w *watch) chosen(p []byte) {
+	if len(p) <= 5 || !bytes.HasPrefix(p[5:], []byte("SCRAM-")) {
+		return
+	}
+	name, _, _ := bytes.Cut(p[5:], []byte{0})
+	w.attempt.session.Mechanism(string(name))
 }

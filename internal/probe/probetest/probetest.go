@@ -1,0 +1,224 @@
+// Package probetest is the contract of probe.Prober, executed: Run puts a
+// prober before servers that work, refuse, lie, stall and flood, and checks
+// what it reports, what it sends and what it leaves behind. It is imported by
+// tests only.
+package probetest
+
+import (
+	"crypto/tls"
+	"encoding/base64"
+	"encoding/json"
+	"errors"
+	"net"
+	"net/netip"
+	"net/url"
+	"runtime"
+	"strings"
+	"testing"
+	"time"
+
+	"dialtone/internal/egress"
+	"dialtone/internal/probe"
+	"dialtone/internal/secret"
+)
+
+// What a Suite's server accepts.
+const (
+	User     = "dialtone"
+	Password = "p/w+ö%41 \"q\"'"
+	Database = "dt_login"
+)
+
+// Suite is what the contract needs to know of a protocol.
+type Suite struct {
+	Engine probe.Engine
+	Prober probe.Prober
+
+	// Accept serves one connection as a server that works: it accepts User,
+	// Password and Database, refuses everything else as the product does, and
+	// calls s.Login when credentials have come. It offers TLS if config is
+	// not nil.
+	Accept func(s *Server, conn net.Conn, config *tls.Config)
+	// SpeaksFirst: the server opens the talk; else it waits for the client.
+	SpeaksFirst bool
+	// Opening is a server's whole first message, without TLS.
+	Opening []byte
+	// Upgrade serves a connection up to the point where TLS begins.
+	Upgrade func(conn net.Conn) error
+	// Huge is the header of a message that announces the greatest length.
+	Huge []byte
+	// Endless serves messages that are right, each of them, without end.
+	// EndlessPhase is the phase in which the client loses patience.
+	Endless      func(conn net.Conn)
+	EndlessPhase probe.Phase
+	// Busy refuses a connection before the login because all are taken.
+	Busy func(conn net.Conn)
+}
+
+// Timeout is that of every test here.
+const Timeout = time.Second
+
+// Policy allows loopback, and with it the servers of a test.
+func Policy(t testing.TB) *egress.Policy {
+	t.Helper()
+	p, err := egress.New(egress.Config{Open: true, Local: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return p
+}
+
+// Runner makes a runner for one prober.
+func Runner(t testing.TB, p probe.Prober, timeout time.Duration) *probe.Runner {
+	t.Helper()
+	return newRunner(t, Policy(t), p, timeout)
+}
+
+func newRunner(t testing.TB, policy *egress.Policy, p probe.Prober, timeout time.Duration) *probe.Runner {
+	t.Helper()
+	r, err := probe.NewRunner(policy, []probe.Prober{p}, probe.RunnerConfig{
+		Timeout: timeout,
+		OnPanic: func(_ probe.Engine, stack []byte) { t.Logf("a panic was caught:\n%s", stack) },
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return r
+}
+
+// Run executes the contract. Call it from a test that is not parallel: it
+// looks for goroutines left behind.
+func Run(t *testing.T, s Suite) {
+	t.Helper()
+	t.Run("memory", s.memory)
+	t.Run("cases", func(t *testing.T) {
+		t.Run("network", s.network)
+		t.Run("hostile", s.hostile)
+		t.Run("tls", s.tls)
+		t.Run("login", s.login)
+		t.Run("hook", s.hook)
+	})
+	noGoroutines(t)
+}
+
+// target is one endpoint of the suite's engine.
+func (s *Suite) target(addr netip.AddrPort) probe.Target {
+	return probe.Target{
+		Engine: s.Engine, Network: "eip", User: User, Password: secret.New(Password), Database: Database,
+		Addresses: []probe.Address{{Host: addr.Addr().String(), Port: addr.Port()}},
+	}
+}
+
+// want is what a report must say.
+type want struct {
+	code  probe.Code
+	phase probe.Phase
+	looks string
+}
+
+// check runs a test and holds the report against every rule that all obey.
+func (s *Suite) check(t *testing.T, target probe.Target, w want) probe.Report {
+	t.Helper()
+	start := time.Now()
+	r, err := Runner(t, s.Prober, Timeout).Run(t.Context(), target)
+	if err != nil {
+		t.Fatalf("Run() error = %v", err)
+	}
+	if took := time.Since(start); took > Timeout+time.Second {
+		t.Errorf("the test took %s", took)
+	}
+	if r.Code != w.code || r.Phase != w.phase || r.Evidence.LooksLike != w.looks {
+		t.Errorf("Run() = %s in phase %q, looks like %q; want %s in phase %q, looks like %q\n%s",
+			r.Code, r.Phase, r.Evidence.LooksLike, w.code, w.phase, w.looks, inJSON(t, r))
+	}
+	WellFormed(t, r)
+	silent(t, Password, inJSON(t, r))
+	return r
+}
+
+// WellFormed checks what every report must fulfil.
+func WellFormed(t testing.TB, r probe.Report) {
+	t.Helper()
+	if !r.Code.Known() {
+		t.Errorf("the code %q is not in the table", r.Code)
+	}
+	if len(r.Phases) != len(probe.Phases()) {
+		t.Fatalf("the report has %d phases, want all", len(r.Phases))
+	}
+	for i, p := range probe.Phases() {
+		row := r.Phases[i]
+		switch {
+		case row.Phase != p:
+			t.Errorf("phase %d is %s, want %s", i, row.Phase, p)
+		case (row.State == probe.Failed) != (p == r.Phase):
+			t.Errorf("phase %s is %s in a report that failed in %q", p, row.State, r.Phase)
+		case row.StartMS < 0 || row.DurationMS < 0:
+			t.Errorf("phase %s has negative times: %+v", p, row)
+		}
+	}
+	if r.StartedAt.IsZero() || r.StartedAt.Location() != time.UTC {
+		t.Errorf("started at %v, want a time in UTC", r.StartedAt)
+	}
+	if r.OK() != (r.Phase == "") {
+		t.Errorf("code %s with phase %q", r.Code, r.Phase)
+	}
+}
+
+func inJSON(t testing.TB, r probe.Report) string {
+	t.Helper()
+	b, err := json.Marshal(r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(b)
+}
+
+// silent fails if text holds the password in any form.
+func silent(t testing.TB, password, text string) {
+	t.Helper()
+	quoted, _ := json.Marshal(password)
+	for _, form := range []string{
+		password, url.QueryEscape(password), url.PathEscape(password), string(quoted[1 : len(quoted)-1]),
+		base64.StdEncoding.EncodeToString([]byte(password)), base64.URLEncoding.EncodeToString([]byte(password)),
+	} {
+		if strings.Contains(text, form) {
+			t.Errorf("the password is in %s", text)
+		}
+	}
+}
+
+// noGoroutines waits until no goroutine of a prober or a driver is left.
+func noGoroutines(t *testing.T) {
+	t.Helper()
+	var left string
+	for deadline := time.Now().Add(5 * time.Second); time.Now().Before(deadline); {
+		if left = foreignGoroutine(); left == "" {
+			return
+		}
+		runtime.Gosched()
+		select {
+		case <-t.Context().Done():
+		case <-time.After(20 * time.Millisecond):
+		}
+	}
+	t.Errorf("a goroutine was left behind:\n%s", left)
+}
+
+// foreignGoroutine finds one that runs or was started by prober or driver.
+func foreignGoroutine() string {
+	buf := make([]byte, 4<<20)
+	buf = buf[:runtime.Stack(buf, true)]
+	for stack := range strings.SplitSeq(string(buf), "\n\n") {
+		if strings.Contains(stack, "probetest.foreignGoroutine") {
+			continue
+		}
+		for _, name := range []string{"go-sql-driver/mysql.", "pgx/v5/pgconn", "dialtone/internal/egress", "dialtone/internal/probe.("} {
+			if strings.Contains(stack, name) {
+				return stack
+			}
+		}
+	}
+	return ""
+}
+
+var errNo = errors.New("the hook says no")
