@@ -14,6 +14,7 @@ package postgres
 import (
 	"cmp"
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
@@ -117,7 +118,7 @@ func (a *attempt) configure(ctx context.Context, c *pgconn.Config) {
 	c.Host, c.Port = s.Address.Host, s.Address.Port
 	c.User, c.Password = t.User, t.Password.Reveal()
 	c.Database = cmp.Or(t.Database, "postgres")
-	c.TLSConfig = s.TLSConfig()
+	c.TLSConfig = a.tlsConfig()
 	c.RuntimeParams = map[string]string{"application_name": a.cfg.ProgramName}
 	c.Fallbacks = nil
 	c.MaxProtocolMessageBodyLen = maxMessage
@@ -134,10 +135,30 @@ func (a *attempt) configure(ctx context.Context, c *pgconn.Config) {
 		return a.dial(ctx)
 	}
 	c.BuildFrontend = func(r io.Reader, w io.Writer) *pgproto3.Frontend {
-		s.Enter(probe.PhaseProtocol)
+		if t.TLS == nil {
+			s.Enter(probe.PhaseProtocol)
+		}
 		watch := &watch{attempt: a, reader: r, writer: w, permit: func() error { return s.BeforeLogin(ctx) }}
 		return pgproto3.NewFrontend(watch, watch)
 	}
+}
+
+// tlsConfig is the session's, and notes when the handshake is over: the driver
+// makes it with the first message that it sends.
+func (a *attempt) tlsConfig() *tls.Config {
+	c := a.session.TLSConfig()
+	if c == nil {
+		return nil
+	}
+	verify := c.VerifyConnection
+	c.VerifyConnection = func(state tls.ConnectionState) error {
+		err := verify(state)
+		if err == nil {
+			a.session.Enter(probe.PhaseProtocol)
+		}
+		return err
+	}
+	return c
 }
 
 // readable says whether the password may be sent so that the server can read
