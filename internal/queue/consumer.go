@@ -97,6 +97,7 @@ func NewConsumer(r *Redis, handle func(ctx context.Context, t batch.Task) error,
 		log: cfg.Logger, handle: handle,
 		waker: &waker{log: cfg.Logger, redis: r, queues: slices.Sorted(maps.Keys(weights))},
 	}
+	once := newRepeats()
 	for i := range cfg.Servers {
 		// The remainder goes to the first ones.
 		slots := (cfg.Concurrency + cfg.Servers - 1 - i) / cfg.Servers
@@ -108,10 +109,15 @@ func NewConsumer(r *Redis, handle func(ctx context.Context, t batch.Task) error,
 			TaskCheckInterval:        cfg.PollInterval,
 			DelayedTaskCheckInterval: 100 * time.Millisecond,
 			ShutdownTimeout:          cfg.ShutdownTimeout,
-			RetryDelayFunc:           func(int, error, *asynq.Task) time.Duration { return cfg.Backoff },
+			RetryDelayFunc: func(int, error, *asynq.Task) time.Duration {
+				if c.draining.Load() {
+					return 0 // it is this worker that cannot; another can
+				}
+				return cfg.Backoff
+			},
 			// Retries do not count: what ends a task is its test.
 			IsFailure: func(error) bool { return false },
-			Logger:    asynqLogger{cfg.Logger},
+			Logger:    asynqLogger{cfg.Logger, once},
 		}))
 	}
 	return c, nil

@@ -337,6 +337,36 @@ func TestDrainAndStopPutWorkBack(t *testing.T) {
 	}
 }
 
+// A worker that stops refuses what it was handed a moment before; another one
+// gets it without the pause that follows a failure.
+func TestRefusedWhileDraining(t *testing.T) {
+	t.Parallel()
+	r, net := inProcess(t), network()
+	begun, refuse := make(chan struct{}), make(chan struct{})
+	c := consume(t, r, queue.ConsumerConfig{Networks: []string{net}, Backoff: time.Hour}, func(context.Context, batch.Task) error {
+		close(begun)
+		<-refuse
+		return errors.New("stopping")
+	})
+	if err := producer(r).Enqueue(t.Context(), tasks(net, 1)); err != nil {
+		t.Fatal(err)
+	}
+	<-begun
+	c.Drain()
+	close(refuse)
+	c.Stop()
+	ran := make(chan struct{})
+	consume(t, r, queue.ConsumerConfig{Networks: []string{net}}, func(context.Context, batch.Task) error {
+		close(ran)
+		return nil
+	})
+	select {
+	case <-ran:
+	case <-time.After(20 * time.Second):
+		t.Error("nobody else got the task")
+	}
+}
+
 func TestStopWithoutStart(t *testing.T) {
 	t.Parallel()
 	c, err := queue.NewConsumer(inProcess(t), func(context.Context, batch.Task) error { return nil },

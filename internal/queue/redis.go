@@ -92,7 +92,7 @@ func Connect(cfg Config) (*Redis, error) {
 		return nil, errors.New("redis URL: there are TLS settings, but the scheme is redis, not rediss")
 	}
 	if cfg.Logger != nil {
-		redis.SetLogger(redisLogger{cfg.Logger})
+		redis.SetLogger(redisLogger{cfg.Logger, newRepeats()})
 	}
 	options := &redis.UniversalOptions{
 		Addrs:            p.addrs,
