@@ -1,0 +1,191 @@
+package sqlite
+
+import (
+	"context"
+	"database/sql"
+	"encoding/json"
+	"fmt"
+	"time"
+
+	"dialtone/internal/batch"
+	"dialtone/internal/probe"
+)
+
+// testColumns are what scanTest reads. They carry no table's name, because
+// what an update returns knows none.
+const testColumns = `id, batch_id, project, entry, object, job_id, end_point_type, endpoint, secrets_set, network, attempt,
+       probes, worker, created_at, deadline, not_before, started_at, login_at, finished_at, seq, report`
+
+// scanTest reads testColumns and then more.
+func scanTest(r row, more ...any) (batch.Test, error) {
+	var t batch.Test
+	var endpoint, secretsSet string
+	var report sql.NullString
+	var created, deadline int64
+	var notBefore, started, login, finished sql.NullInt64
+	into := []any{
+		&t.ID, &t.BatchID, &t.Project, &t.Entry, &t.Object, &t.JobID, &t.EndPointType, &endpoint, &secretsSet, &t.Network,
+		&t.Attempt, &t.Probes, &t.Worker, &created, &deadline, &notBefore, &started, &login, &finished, &t.Seq, &report,
+	}
+	if err := r.Scan(append(into, more...)...); err != nil {
+		return batch.Test{}, err
+	}
+	t.CreatedAt, t.Deadline = moment(created), moment(deadline)
+	t.NotBefore, t.StartedAt, t.LoginAt, t.FinishedAt = maybe(notBefore), maybe(started), maybe(login), maybe(finished)
+	if err := json.Unmarshal([]byte(endpoint), &t.Target); err != nil {
+		return batch.Test{}, fmt.Errorf("decode endpoint: %w", err)
+	}
+	if err := json.Unmarshal([]byte(secretsSet), &t.SecretsSet); err != nil {
+		return batch.Test{}, fmt.Errorf("decode names of secrets: %w", err)
+	}
+	if report.Valid {
+		t.Report = &probe.Report{}
+		if err := json.Unmarshal([]byte(report.String), t.Report); err != nil {
+			return batch.Test{}, fmt.Errorf("decode report: %w", err)
+		}
+	}
+	return t, nil
+}
+
+const claimTest = `
+update tests
+   set lease_id = ?2, lease_until = ?5 + ?3, worker = ?4, probes = probes + 1, started_at = ?5
+ where id = ?1
+   and finished_at is null
+   and login_at is null
+   and deadline > ?5
+   and (not_before is null or not_before <= ?5)
+   and (lease_until is null or lease_until < ?5)
+returning ` + testColumns + `, sealed, lease_id, lane, (select b.trace from batches b where b.id = batch_id),
+       deadline - started_at, started_at - coalesce(not_before, created_at)`
+
+// Claim grants leases: see batch.Claims.
+func (s *Store) Claim(ctx context.Context, claims []batch.Claim) ([]batch.Claimed, error) {
+	if len(claims) == 0 {
+		return nil, nil
+	}
+	var granted []batch.Claimed
+	err := s.write(ctx, func(tx *sql.Tx, now int64) error {
+		for _, c := range claims {
+			got, err := collect(ctx, tx, s.scanClaimed, claimTest, c.TestID, c.LeaseID, c.Lease.Microseconds(), c.Worker, now)
+			if err != nil {
+				return err
+			}
+			for _, g := range got {
+				if !g.unreadable {
+					granted = append(granted, g.Claimed)
+					continue
+				}
+				// No probe can be made of it with our keys; the others must
+				// not suffer. Who waits for the batch looks by itself.
+				if _, _, err := endTest(ctx, tx, now, c.TestID, &c.LeaseID, unreadableSecrets(g.Claimed)); err != nil {
+					return err
+				}
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, fmt.Errorf("claim: %w", err)
+	}
+	return granted, nil
+}
+
+// claimedRow is a granted claim, or one whose secrets do not open.
+type claimedRow struct {
+	batch.Claimed
+	unreadable bool
+}
+
+func (s *Store) scanClaimed(r row) (claimedRow, error) {
+	var c claimedRow
+	var sealed []byte
+	var remaining, waited int64
+	var err error
+	if c.Test, err = scanTest(r, &sealed, &c.LeaseID, &c.Lane, &c.Trace, &remaining, &waited); err != nil {
+		return claimedRow{}, err
+	}
+	c.Remaining = time.Duration(remaining) * time.Microsecond
+	c.Waited = max(time.Duration(waited)*time.Microsecond, 0)
+	secrets, err := s.openTest(c.BatchID, c.ID, sealed)
+	c.unreadable = err != nil
+	c.Target = c.Target.Join(secrets)
+	return c, nil
+}
+
+// unreadableSecrets is the report of a test whose secrets do not open.
+func unreadableSecrets(c batch.Claimed) probe.Report {
+	report := probe.Refused(probe.CodeInternal, *c.StartedAt)
+	report.Attempts = c.Probes
+	report.Evidence.Facts = map[string]string{"why": "sealed_secrets_unreadable"}
+	return report
+}
+
+// MarkLogin notes that credentials are about to leave: see batch.Claims.
+func (s *Store) MarkLogin(ctx context.Context, testID, leaseID string) (bool, error) {
+	var marked int64
+	err := s.write(ctx, func(tx *sql.Tx, now int64) error {
+		done, err := tx.ExecContext(ctx, `
+update tests
+   set login_at = ?3
+ where id = ?1 and lease_id = ?2 and lease_until > ?3 and login_at is null and finished_at is null`, testID, leaseID, now)
+		if err != nil {
+			return translate(err)
+		}
+		marked, err = done.RowsAffected()
+		return translate(err)
+	})
+	if err != nil {
+		return false, fmt.Errorf("mark login: %w", err)
+	}
+	return marked == 1, nil
+}
+
+const releaseTest = `
+update tests
+   set lease_id = null, lease_until = null, started_at = null, attempt = attempt + 1, probes = probes - ?4,
+       not_before = ?5 + ?3, idle_since = ?5 + ?3
+ where id = ?1 and lease_id = ?2 and login_at is null and finished_at is null
+returning id, attempt, lane, network`
+
+// Release gives claims back: see batch.Claims.
+func (s *Store) Release(ctx context.Context, releases []batch.Release) ([]batch.Task, error) {
+	var tasks []batch.Task
+	err := s.write(ctx, func(tx *sql.Tx, now int64) error {
+		for _, r := range releases {
+			uncounted := 0
+			if r.HandBack {
+				uncounted = 1
+			}
+			got, err := collect(ctx, tx, scanTask, releaseTest, r.TestID, r.LeaseID, r.After.Microseconds(), uncounted, now)
+			if err != nil {
+				return err
+			}
+			tasks = append(tasks, got...)
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, fmt.Errorf("release: %w", err)
+	}
+	return tasks, nil
+}
+
+func scanTask(r row) (t batch.Task, err error) {
+	err = r.Scan(&t.TestID, &t.Attempt, &t.Lane, &t.Network)
+	return t, err
+}
+
+// Finished says which tests are finished: see batch.Claims.
+func (s *Store) Finished(ctx context.Context, testIDs []string) ([]string, error) {
+	list, err := jsonList(testIDs)
+	if err != nil {
+		return nil, fmt.Errorf("look for finished tests: %w", err)
+	}
+	ids, err := collect(ctx, s.reader, text,
+		"select id from tests where id in (select value from json_each(?1)) and finished_at is not null", list)
+	if err != nil {
+		return nil, fmt.Errorf("look for finished tests: %w", err)
+	}
+	return ids, nil
+}

@@ -1,0 +1,193 @@
+package sqlite
+
+import (
+	"context"
+	"database/sql"
+	"encoding/json"
+	"fmt"
+	"slices"
+	"time"
+
+	"dialtone/internal/batch"
+	"dialtone/internal/job"
+	"dialtone/internal/probe"
+)
+
+const insertBatch = `
+insert into batches (id, project, call, lane, entries, total, open, caller, reply_to, trace, created_at, deadline, finished_at)
+values (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, case when ?7 = 0 then ?11 end)`
+
+const insertBatchJob = `
+insert into batch_jobs (project, job_id, created_at, batch_id) values (?1, ?2, ?3, ?4) on conflict do nothing`
+
+const insertTest = `
+insert into tests (id, batch_id, project, entry, object, job_id, end_point_type, endpoint, secrets_set, sealed, lane,
+                   network, attempt, created_at, deadline, idle_since, finished_at, seq, report)
+values (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?14, case when ?16 > 0 then ?14 end, ?16, ?17)`
+
+// Create stores the batch and its tests: see batch.Creator.
+func (s *Store) Create(ctx context.Context, b batch.Batch, tests []batch.Test) (batch.Batch, error) {
+	rows, finished, err := s.newTests(b, tests)
+	if err != nil {
+		return batch.Batch{}, fmt.Errorf("create batch: %w", err)
+	}
+	b.Total, b.Open = len(tests), len(tests)-finished
+	err = s.write(ctx, func(tx *sql.Tx, now int64) error {
+		deadline := now + b.Timeout.Microseconds()
+		b.CreatedAt, b.Deadline, b.FinishedAt = moment(now), moment(deadline), nil
+		if b.Open == 0 {
+			b.FinishedAt = &b.CreatedAt
+		}
+		_, err := tx.ExecContext(ctx, insertBatch, b.ID, b.Project, string(b.Call), string(b.Lane), b.Entries, b.Total, b.Open,
+			b.Caller, b.ReplyTo, b.Trace, now, deadline)
+		if err != nil {
+			return translate(err)
+		}
+		insert, err := tx.PrepareContext(ctx, insertTest)
+		if err != nil {
+			return translate(err)
+		}
+		defer func() { _ = insert.Close() }() // ends with the transaction
+		for _, r := range rows {
+			if _, err := tx.ExecContext(ctx, insertBatchJob, b.Project, r.JobID, now, b.ID); err != nil {
+				return translate(err)
+			}
+			_, err := insert.ExecContext(ctx, r.ID, b.ID, b.Project, r.Entry, r.Object, r.JobID, r.EndPointType, r.endpoint,
+				r.secretsSet, r.sealed, string(b.Lane), r.Network, max(r.Attempt, 1), now, deadline, r.seq, r.report)
+			if err != nil {
+				return translate(err)
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		return batch.Batch{}, fmt.Errorf("create batch: %w", err)
+	}
+	return b, nil
+}
+
+// testRow is a new test and its columns.
+type testRow struct {
+	batch.Test
+	endpoint, secretsSet string
+	sealed               []byte
+	seq                  int
+	report               sql.NullString
+}
+
+func (s *Store) newTests(b batch.Batch, tests []batch.Test) (rows []testRow, finished int, err error) {
+	for _, t := range tests {
+		r := testRow{Test: t}
+		open, secrets := t.Target.Split()
+		endpoint, err := json.Marshal(open)
+		if err != nil {
+			return nil, 0, fmt.Errorf("encode endpoint: %w", err)
+		}
+		r.endpoint = string(endpoint)
+		if r.secretsSet, err = jsonList(secretNames(secrets)); err != nil {
+			return nil, 0, err
+		}
+		if t.Report == nil {
+			if r.sealed, err = s.sealTest(b.ID, t.ID, secrets); err != nil {
+				return nil, 0, err
+			}
+		} else {
+			report, err := json.Marshal(t.Report)
+			if err != nil {
+				return nil, 0, fmt.Errorf("encode report: %w", err)
+			}
+			finished++
+			r.seq, r.report = finished, sql.NullString{String: string(report), Valid: true}
+		}
+		rows = append(rows, r)
+	}
+	return rows, finished, nil
+}
+
+// Networks lists what workers announced: see batch.Creator.
+func (s *Store) Networks(ctx context.Context, age time.Duration) ([]string, error) {
+	networks, err := collect(ctx, s.reader, text, `
+select distinct n.value
+  from workers w, json_each(w.networks) n
+ where w.seen_at >= ?1
+ order by n.value`, time.Now().Add(-age).UnixMicro())
+	if err != nil {
+		return nil, fmt.Errorf("list networks: %w", err)
+	}
+	return networks, nil
+}
+
+// Announce says where a worker stands, and forgets workers that have not been
+// seen for a day: see batch.Announcer.
+func (s *Store) Announce(ctx context.Context, worker string, networks []string) error {
+	list, err := jsonList(networks)
+	if err != nil {
+		return fmt.Errorf("announce worker: %w", err)
+	}
+	err = s.write(ctx, func(tx *sql.Tx, now int64) error {
+		_, err := tx.ExecContext(ctx, `
+insert into workers (id, networks, seen_at) values (?1, ?2, ?3)
+on conflict (id) do update set networks = excluded.networks, seen_at = excluded.seen_at`, worker, list, now)
+		if err != nil {
+			return translate(err)
+		}
+		_, err = tx.ExecContext(ctx, "delete from workers where seen_at < ?1", now-(24*time.Hour).Microseconds())
+		return translate(err)
+	})
+	if err != nil {
+		return fmt.Errorf("announce worker: %w", err)
+	}
+	return nil
+}
+
+// TestableJobs gives jobs and what their testability depends on: see
+// batch.Creator.
+func (s *Store) TestableJobs(ctx context.Context, project string, ids []string) (map[string]batch.TestableJob, error) {
+	list, err := jsonList(ids)
+	if err != nil {
+		return nil, fmt.Errorf("look up jobs: %w", err)
+	}
+	scan := func(r row) (t batch.TestableJob, err error) {
+		t.Job, err = scanJob(r, &t.ForwardStatus)
+		return t, err
+	}
+	found, err := collect(ctx, s.reader, scan, `
+select `+jobColumns+`,
+       coalesce((select f.status from jobs f
+                  where j.role = 'backward' and f.project = j.project and f.parent_id = j.parent_id
+                    and f.parent_id <> '' and f.role = 'forward'
+                  order by f.created_at, f.id limit 1), '')
+  from jobs j
+ where j.project = ?1 and j.id in (select value from json_each(?2))`, project, list)
+	if err != nil {
+		return nil, fmt.Errorf("look up jobs: %w", err)
+	}
+	jobs := make(map[string]batch.TestableJob, len(found))
+	for _, t := range found {
+		jobs[t.ID] = t
+	}
+	return jobs, nil
+}
+
+// jobColumns are what scanJob reads; j is the table.
+const jobColumns = `j.project, j.id, j.name, j.status, j.role, j.parent_id, j.mirrored, j.created_at, j.updated_at`
+
+// scanJob reads jobColumns and then more.
+func scanJob(r row, more ...any) (job.Job, error) {
+	var j job.Job
+	var created, updated int64
+	into := []any{&j.Project, &j.ID, &j.Name, &j.Status, &j.Role, &j.ParentID, &j.Mirrored, &created, &updated}
+	err := r.Scan(append(into, more...)...)
+	j.CreatedAt, j.UpdatedAt = moment(created), moment(updated)
+	return j, err
+}
+
+// secretNames lists what is set, in order.
+func secretNames(secrets probe.Secrets) []string {
+	names := make([]string, 0, len(secrets))
+	for name := range secrets {
+		names = append(names, name)
+	}
+	slices.Sort(names)
+	return names
+}
