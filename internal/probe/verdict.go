@@ -145,9 +145,10 @@ func (c Code) Known() bool {
 	return ok
 }
 
-// Verdicts lists the whole table, ordered by phase and code.
+// Verdicts lists the whole table, ordered by phase and code; those without a
+// phase come last.
 func Verdicts() []Verdict {
-	order := Phases()
+	order := append(Phases(), "")
 	return slices.SortedFunc(maps.Values(verdicts()), func(a, b Verdict) int {
 		pa, pb := slices.Index(order, a.Phase), slices.Index(order, b.Phase)
 		if pa != pb {
