@@ -198,9 +198,11 @@ func (c *Consumer) watch(ctx context.Context) {
 // drains, cancels and releases what runs, and then calls Stop.
 func (c *Consumer) Drain() {
 	c.draining.Store(true)
+	var closing sync.WaitGroup
 	for _, f := range c.waker.fetchers {
-		f.close(context.Background()) // the end of a process has no other
+		closing.Go(func() { f.close(context.Background()) }) // the end of a process has no other
 	}
+	closing.Wait()
 }
 
 // Stop drains, waits for running handlers as long as ShutdownTimeout says, and

@@ -34,6 +34,8 @@ type fetcher struct {
 	out atomic.Int64
 	// wake has room for one: a wake-up while nobody waits is not lost.
 	wake chan struct{}
+	// asking is taken while Redis is asked for tasks.
+	asking chan struct{}
 
 	// The next three belong to asynq's one fetching goroutine.
 	sha, script string
@@ -76,7 +78,7 @@ const fetchPause = 250 * time.Millisecond
 func newFetcher(client redis.UniversalClient, w *waker, weights map[string]int, slots, most int, maxWait time.Duration) *fetcher {
 	f := &fetcher{
 		UniversalClient: client, waker: w, slots: slots, most: most, maxWait: maxWait,
-		wake: make(chan struct{}, 1), closing: make(chan struct{}), forwards: map[string]int64{},
+		wake: make(chan struct{}, 1), asking: make(chan struct{}, 1), closing: make(chan struct{}), forwards: map[string]int64{},
 	}
 	for name, weight := range weights {
 		f.queues = append(f.queues, &source{name: name, weight: weight, want: min(firstWant, most)})
@@ -225,6 +227,8 @@ func (f *fetcher) awake() {
 // fetch fills the buffer, with never more than there are free slots: a task in
 // the buffer is active for Redis, and nobody else can have it.
 func (f *fetcher) fetch(ctx context.Context, lease int64) (int, error) {
+	f.asking <- struct{}{}
+	defer func() { <-f.asking }()
 	room := min(max(f.slots-int(f.out.Load()), 1), f.most)
 	queues := f.order()
 	for len(queues) > 0 && !f.isClosed() {
@@ -363,7 +367,8 @@ func (f *fetcher) isClosed() bool {
 }
 
 // close ends the fetching: asynq is told that all queues are empty from now
-// on. What is in the buffer goes back.
+// on. What is in the buffer goes back, and what is on its way, for which close
+// waits unless Redis does not answer.
 func (f *fetcher) close(ctx context.Context) {
 	f.mu.Lock()
 	if f.closed {
@@ -376,4 +381,11 @@ func (f *fetcher) close(ctx context.Context) {
 	f.buffer = nil
 	f.mu.Unlock()
 	f.waker.giveBack(ctx, left)
+	timer := time.NewTimer(giveBackTimeout)
+	defer timer.Stop()
+	select {
+	case f.asking <- struct{}{}:
+		<-f.asking
+	case <-timer.C:
+	}
 }
