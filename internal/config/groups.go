@@ -1,0 +1,124 @@
+package config
+
+import (
+	"net/netip"
+	"time"
+
+	"dialtone/internal/secret"
+)
+
+// The groups below are embedded where they are needed: API, Worker, and the
+// commands of cmd/dialtone. A field's flag is its variable in lower case
+// without DIALTONE_. A secret is also read from the file that the variable
+// with _FILE at its end names.
+
+// Listener is where the API is served.
+type Listener struct {
+	Listen      string `env:"DIALTONE_LISTEN" default:"127.0.0.1:8080" placeholder:"HOST:PORT" help:"Address of the API. Port 0 takes a free one."`
+	TLSCertFile string `env:"DIALTONE_TLS_CERT_FILE" placeholder:"FILE" help:"Certificate of the API, PEM, with its chain. Empty: plain HTTP."`
+	TLSKeyFile  string `env:"DIALTONE_TLS_KEY_FILE" placeholder:"FILE" help:"Private key of the API's certificate, PEM."`
+}
+
+// Admin is what the admin listener does beside metrics and health.
+type Admin struct {
+	AdminTLSCertFile string `env:"DIALTONE_ADMIN_TLS_CERT_FILE" placeholder:"FILE" help:"Certificate of the admin listener, PEM, with its chain. Empty: plain HTTP."`
+	AdminTLSKeyFile  string `env:"DIALTONE_ADMIN_TLS_KEY_FILE" placeholder:"FILE" help:"Private key of the admin listener's certificate, PEM."`
+	Pprof            bool   `env:"DIALTONE_PPROF" default:"false" help:"Serve /debug/pprof on the admin listener. A heap dump holds secrets: only while it is needed, and never on an open address."`
+}
+
+// Postgres is the store.
+type Postgres struct {
+	PostgresDSN            secret.Text   `env:"DIALTONE_POSTGRES_DSN" placeholder:"SECRET" help:"Connection string or URL of Postgres, as libpq takes it. Required."`
+	PostgresMaxConns       int           `env:"DIALTONE_POSTGRES_MAX_CONNS" default:"16" help:"Most connections to Postgres, from 2."`
+	PostgresConnectTimeout time.Duration `env:"DIALTONE_POSTGRES_CONNECT_TIMEOUT" default:"5s" help:"Time for one attempt to connect to Postgres, a duration."`
+}
+
+// Redis is the queue.
+type Redis struct {
+	RedisURL              secret.Text `env:"DIALTONE_REDIS_URL" placeholder:"SECRET" help:"Where Redis is: redis://[user[:password]@]host[:port][/db], redis+sentinel://...,host/master[/db] or redis+cluster://...,host; rediss for TLS. Required."`
+	RedisUser             string      `env:"DIALTONE_REDIS_USER" help:"ACL user of Redis; wins over the URL's."`
+	RedisPassword         secret.Text `env:"DIALTONE_REDIS_PASSWORD" placeholder:"SECRET" help:"Password of Redis; wins over the URL's."`
+	RedisSentinelUser     string      `env:"DIALTONE_REDIS_SENTINEL_USER" help:"ACL user of the sentinels."`
+	RedisSentinelPassword secret.Text `env:"DIALTONE_REDIS_SENTINEL_PASSWORD" placeholder:"SECRET" help:"Password of the sentinels."`
+	RedisTLSCAFile        string      `name:"redis-tls-ca-file" env:"DIALTONE_REDIS_TLS_CA_FILE" placeholder:"FILE" help:"Authority that signed Redis' certificate, PEM. Empty: the system's authorities."`
+	RedisTLSCertFile      string      `env:"DIALTONE_REDIS_TLS_CERT_FILE" placeholder:"FILE" help:"Client certificate for Redis, PEM."`
+	RedisTLSKeyFile       string      `env:"DIALTONE_REDIS_TLS_KEY_FILE" placeholder:"FILE" help:"Private key of the client certificate for Redis, PEM."`
+	RedisTLSServerName    string      `env:"DIALTONE_REDIS_TLS_SERVER_NAME" placeholder:"NAME" help:"Name to expect in Redis' certificate instead of the host's."`
+	RedisPoolSize         int         `env:"DIALTONE_REDIS_POOL_SIZE" default:"0" help:"Most connections to one Redis node. 0: ten for each CPU."`
+}
+
+// Keys seal secrets.
+type Keys struct {
+	Keyset secret.Text `env:"DIALTONE_KEYSET" placeholder:"SECRET" help:"Keyset that seals secrets at rest, as 'dialtone keys new' prints it; the same for api and workers. Required."`
+}
+
+// Auth is who may call.
+type Auth struct {
+	AuthFile           string        `env:"DIALTONE_AUTH_FILE" placeholder:"FILE" help:"List of tokens and access keys, YAML; read again on SIGHUP. This, or Keystone, or both."`
+	KeystoneURL        string        `env:"DIALTONE_KEYSTONE_URL" placeholder:"URL" help:"Keystone v3 that is asked about tokens which the list does not hold."`
+	KeystoneToken      secret.Text   `env:"DIALTONE_KEYSTONE_TOKEN" placeholder:"SECRET" help:"Our own token for Keystone; or else user and password."`
+	KeystoneUser       string        `env:"DIALTONE_KEYSTONE_USER" placeholder:"NAME" help:"Our own user at Keystone."`
+	KeystonePassword   secret.Text   `env:"DIALTONE_KEYSTONE_PASSWORD" placeholder:"SECRET" help:"Password of our own user at Keystone."`
+	KeystoneDomain     string        `env:"DIALTONE_KEYSTONE_DOMAIN" default:"Default" placeholder:"NAME" help:"Domain of our own user at Keystone."`
+	KeystoneProject    string        `env:"DIALTONE_KEYSTONE_PROJECT" placeholder:"NAME" help:"Project that our own token is scoped to. Empty: none."`
+	KeystoneTimeout    time.Duration `env:"DIALTONE_KEYSTONE_TIMEOUT" default:"5s" help:"Time for one answer of Keystone, a duration."`
+	KeystoneCacheTime  time.Duration `env:"DIALTONE_KEYSTONE_CACHE_TIME" default:"60s" help:"How long a confirmed token is believed without asking again, a duration: so long may a revoked one still work."`
+	KeystoneRefuseTime time.Duration `env:"DIALTONE_KEYSTONE_REFUSE_TIME" default:"5s" help:"How long a refused token is refused without asking again, a duration."`
+}
+
+// Requests is what is accepted.
+type Requests struct {
+	Jobs             string        `env:"DIALTONE_JOBS" default:"registered" oneof:"registered,any" help:"Which job ids may be tested: 'registered' ones by the rules of their status, or 'any' id as a mere label."`
+	JobCreationDelay time.Duration `env:"DIALTONE_JOB_CREATION_DELAY" default:"1s" help:"How long a created job stays in CREATING before it is in CONFIGURATION, a duration."`
+	MaxEntries       int           `env:"DIALTONE_MAX_ENTRIES" default:"10" help:"Most entries in one batch, from 1."`
+	BodyLimit        Bytes         `env:"DIALTONE_BODY_LIMIT" default:"16MiB" help:"Most bytes in one request body, such as 16MiB or 65536."`
+	RateLimit        float64       `env:"DIALTONE_RATE_LIMIT" default:"0" help:"Requests per second of one project to one api process. 0: no limit."`
+	RateBurst        int           `env:"DIALTONE_RATE_BURST" default:"20" help:"Requests that a project may make at once before the rate limit holds it back, from 1."`
+	TLSVerify        string        `env:"DIALTONE_TLS_VERIFY" default:"ca" oneof:"ca,full" help:"How the certificates of tested databases are judged: 'ca' takes any name, 'full' demands the host's."`
+	ShutdownGrace    time.Duration `env:"DIALTONE_SHUTDOWN_GRACE" default:"70s" help:"How long a stop waits for requests under way, a duration. Longer than DIALTONE_WAIT, or their callers get no answer."`
+}
+
+// Work is what a worker does, and where it stands.
+type Work struct {
+	WorkerNetworks           []string      `env:"DIALTONE_WORKER_NETWORKS" default:"eip,vpn,vpc" sep:"," placeholder:"NAME" help:"Networks that this worker stands in, separated by commas: eip, vpn, vpc, or vpc-ID for a single VPC."`
+	WorkerConcurrency        int           `env:"DIALTONE_WORKER_CONCURRENCY" default:"256" help:"Most probes at once, from 1. They wait much and compute little."`
+	WorkerAttempts           int           `env:"DIALTONE_WORKER_ATTEMPTS" default:"3" help:"Most probes for one test, from 1. None is made again once a login was sent."`
+	AllowRecoverablePassword bool          `env:"DIALTONE_ALLOW_RECOVERABLE_PASSWORD" default:"false" help:"Permit logins in which a server that has not proven its identity could read the password."`
+	ShutdownGrace            time.Duration `env:"DIALTONE_SHUTDOWN_GRACE" default:"20s" help:"How long a stop waits for probes that have sent a login, a duration. Longer than DIALTONE_PROBE_TIMEOUT, or they end as interrupted."`
+}
+
+// Egress is which addresses may be dialled.
+type Egress struct {
+	EgressAllowFile string           `env:"DIALTONE_EGRESS_ALLOW_FILE" placeholder:"FILE" help:"List of addresses that may be tested beside the public ones; read again on SIGHUP."`
+	EgressMode      string           `env:"DIALTONE_EGRESS_MODE" default:"enforce" oneof:"enforce,report" help:"'enforce' the policy, or only 'report' in the log what it would deny."`
+	EgressLocal     string           `env:"DIALTONE_EGRESS_LOCAL" default:"deny" oneof:"deny,allow" help:"Loopback addresses: 'deny' them, or 'allow' those that the list of addresses names."`
+	EgressOwn       []netip.AddrPort `env:"DIALTONE_EGRESS_OWN" sep:"," placeholder:"IP:PORT" help:"Addresses of our own, separated by commas, that are never dialled, beside those of Postgres, Redis and the listeners: load balancers, replicas."`
+	EgressDials     int              `env:"DIALTONE_EGRESS_DIALS" default:"4" help:"Most TCP connections for one address of a test, from 1."`
+	EgressReadLimit Bytes            `env:"DIALTONE_EGRESS_READ_LIMIT" default:"1MiB" help:"Most bytes read from one address of a test, such as 1MiB."`
+}
+
+// Timeouts nest: each is shorter than the next. The api puts the task's limit
+// on the queue and the worker keeps the others, so both must be told the same.
+type Timeouts struct {
+	ConnectTimeout time.Duration `env:"DIALTONE_CONNECT_TIMEOUT" default:"5s" help:"Time for one TCP connection, a duration."`
+	ProbeTimeout   time.Duration `env:"DIALTONE_PROBE_TIMEOUT" default:"15s" help:"Time for one probe, a duration; longer than DIALTONE_CONNECT_TIMEOUT."`
+	LeaseSlack     time.Duration `env:"DIALTONE_LEASE_SLACK" default:"2s" help:"How much longer than its probe a worker's lease on a test is, a duration, from 100ms."`
+	TaskSlack      time.Duration `env:"DIALTONE_TASK_SLACK" default:"5s" help:"How much longer than the lease a task of the queue may take, a duration, from 1s."`
+	Wait           time.Duration `env:"DIALTONE_WAIT" default:"60s" help:"How long a synchronous call waits for its batch, a duration; longer than probe, lease slack and task slack together, and below the 120s after which clients give up."`
+	AsyncTimeout   time.Duration `env:"DIALTONE_ASYNC_TIMEOUT" default:"15m" help:"How long a batch may take that nobody waits for, a duration."`
+}
+
+// Lease is how long a worker's right to a test lasts.
+func (t Timeouts) Lease() time.Duration { return t.ProbeTimeout + t.LeaseSlack }
+
+// Task is how long the queue lets a task run.
+func (t Timeouts) Task() time.Duration { return t.Lease() + t.TaskSlack }
+
+// Telemetry is what is told of a running process.
+type Telemetry struct {
+	LogLevel     string      `env:"DIALTONE_LOG_LEVEL" default:"info" oneof:"debug,info,warn,error" help:"Least level that is logged: debug, info, warn or error."`
+	LogFormat    string      `env:"DIALTONE_LOG_FORMAT" default:"json" oneof:"json,text" help:"Form of the log: json or text."`
+	OTLPEndpoint string      `env:"DIALTONE_OTLP_ENDPOINT" placeholder:"URL" help:"OpenTelemetry collector that takes traces over OTLP/HTTP, such as http://collector:4318. Empty: no traces."`
+	OTLPHeaders  secret.Text `env:"DIALTONE_OTLP_HEADERS" placeholder:"SECRET" help:"Headers for the collector, as name=value separated by commas, values percent-encoded."`
+	TraceRatio   float64     `env:"DIALTONE_TRACE_RATIO" default:"1" help:"Share of the requests that are traced, from 0 to 1; a caller's own trace is followed."`
+}
