@@ -299,7 +299,10 @@ func TestRunSharesTheTime(t *testing.T) {
 		_, err = conn.Read(make([]byte, 1))
 		return err
 	})
-	greets := probetest.Serve(t, func(_ *probetest.Server, conn net.Conn) { _, _ = conn.Write([]byte("x")); _, _ = io.Copy(io.Discard, conn) })
+	greets := probetest.Serve(t, func(_ *probetest.Server, conn net.Conn) {
+		_, _ = conn.Write([]byte("x"))
+		_, _ = io.Copy(io.Discard, conn)
+	})
 	r := run(t, hear, toy(quiet(t), quiet(t), probe.Address{Host: "127.0.0.1", Port: greets.Addr.Port()}))
 	if r.Code != probe.CodeOK || len(r.Addresses) != 3 || r.Addresses[0].Code != probe.CodeTimeoutNoReply || r.Addresses[1].Code != probe.CodeTimeoutNoReply {
 		t.Errorf("Run() = %s with %+v, want ok after two time-outs", r.Code, r.Addresses)

@@ -191,4 +191,6 @@ Every test ends with one of these codes. The set is closed: a client may switch 
 }
 
 // plain keeps a text from being taken for markup.
-func plain(text string) string { return strings.NewReplacer("*", `\*`, "_", `\_`, "<", `\<`).Replace(text) }
+func plain(text string) string {
+	return strings.NewReplacer("*", `\*`, "_", `\_`, "<", `\<`).Replace(text)
+}

@@ -10,8 +10,10 @@ import (
 	"dialtone/internal/probe"
 )
 
-// Marks of packets that the server sends while a login goes on.
+// Marks of packets that the server sends while a login goes on, and of the one
+// that must not follow it.
 const (
+	packetLocalFile  = 0xfb
 	packetOK         = 0x00
 	packetMoreData   = 0x01
 	packetAuthSwitch = 0xfe
@@ -92,7 +94,9 @@ func (w *watched) follow(p []byte) error {
 			w.length--
 		}
 		if w.header == 4 && w.length == 0 {
-			w.packet()
+			if err := w.packet(); err != nil {
+				return err
+			}
 			w.header = 0
 		}
 	}
@@ -100,20 +104,24 @@ func (w *watched) follow(p []byte) error {
 }
 
 // packet judges one packet of the server's.
-func (w *watched) packet() {
-	if len(w.first) == 0 || !w.watch {
-		return
+func (w *watched) packet() error {
+	if len(w.first) == 0 {
+		return nil
 	}
-	s := w.attempt.session
-	switch w.first[0] {
-	case packetOK, packetError:
+	kind := w.first[0]
+	switch {
+	case !w.watch && kind == packetLocalFile:
+		return probe.Fail(probe.CodePeerAbusive, errors.New("the server asks for a file of ours"))
+	case !w.watch:
+	case kind == packetOK, kind == packetError:
 		w.watch = false
-	case packetMoreData:
+	case kind == packetMoreData:
 		w.moreData = true
-	case packetAuthSwitch:
+	case kind == packetAuthSwitch:
 		name, _, _ := bytes.Cut(w.first[1:], []byte{0})
-		s.Mechanism(string(name))
+		w.attempt.session.Mechanism(string(name))
 	}
+	return nil
 }
 
 func (w *watched) Write(p []byte) (int, error) {
