@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"slices"
 	"time"
@@ -48,20 +49,25 @@ func scanTest(row pgx.CollectableRow, more ...any) (batch.Test, error) {
 // server a little, but its plan depends on how full the table was when it was
 // prepared. The statements go in the order of the ids, so that two of these
 // transactions which meet wait for each other in one direction only.
+//
+// A statement that has the id of its rows puts its other conditions in
+// "(...) is true". That hides them from the planner, to which a partial index
+// that they fit looks as cheap as the primary key while the table is new, and
+// the plan stays when it has grown.
 
 const claimTest = `
 update tests t
    set lease_id = $2, lease_until = clock_timestamp() + $3::interval, worker = $4,
        probes = t.probes + 1, started_at = clock_timestamp()
  where t.id = $1
-   and t.finished_at is null
-   and t.login_at is null
-   and t.deadline > clock_timestamp()
-   and (t.not_before is null or t.not_before <= clock_timestamp())
-   and (t.lease_until is null or t.lease_until < clock_timestamp())
+   and (t.finished_at is null
+        and t.login_at is null
+        and t.deadline > clock_timestamp()
+        and (t.not_before is null or t.not_before <= clock_timestamp())
+        and (t.lease_until is null or t.lease_until < clock_timestamp())) is true
 returning ` + testColumns + `, t.sealed, t.lease_id, t.lane,
        (select b.trace from batches b where b.id = t.batch_id),
-       (extract(epoch from t.deadline - t.started_at) * 1000000)::bigint,
+       (extract(epoch from t.deadline - clock_timestamp()) * 1000000)::bigint,
        (extract(epoch from t.started_at - coalesce(t.not_before, t.created_at)) * 1000000)::bigint`
 
 // Claim grants leases: see batch.Claims.
@@ -133,20 +139,30 @@ func unreadableSecrets(c batch.Claimed) batch.Finish {
 	return batch.Finish{TestID: c.ID, LeaseID: c.LeaseID, Report: report}
 }
 
+// An update that waited for a lock judges and sets by the clock before the
+// wait, unless the row was changed meanwhile; what it returns is computed after
+// it. A mark that came too late stays, and the test ends as interrupted.
+const markLogin = `
+update tests t
+   set login_at = clock_timestamp()
+ where t.id = $1
+   and (t.lease_id = $2 and t.lease_until > clock_timestamp() and t.login_at is null and t.finished_at is null) is true
+returning t.lease_until > clock_timestamp()`
+
 // MarkLogin notes that credentials are about to leave: see batch.Claims.
 func (s *Store) MarkLogin(ctx context.Context, testID, leaseID string) (bool, error) {
 	if !isUUID(testID) || !isUUID(leaseID) {
 		return false, nil
 	}
-	tag, err := s.pool.Exec(ctx, `
-update tests
-   set login_at = clock_timestamp()
- where id = $1 and lease_id = $2 and lease_until > clock_timestamp() and login_at is null and finished_at is null`,
-		testID, leaseID)
+	var inForce bool
+	err := s.pool.QueryRow(ctx, markLogin, testID, leaseID).Scan(&inForce)
+	if errors.Is(err, pgx.ErrNoRows) {
+		return false, nil
+	}
 	if err != nil {
 		return false, fmt.Errorf("mark login: %w", translate(err))
 	}
-	return tag.RowsAffected() == 1, nil
+	return inForce, nil
 }
 
 const releaseTest = `
@@ -154,7 +170,7 @@ update tests t
    set lease_id = null, lease_until = null, started_at = null, attempt = t.attempt + 1,
        probes = t.probes - $4::integer,
        not_before = clock_timestamp() + $3::interval, idle_since = clock_timestamp() + $3::interval
- where t.id = $1 and t.lease_id = $2 and t.login_at is null and t.finished_at is null
+ where t.id = $1 and (t.lease_id = $2 and t.login_at is null and t.finished_at is null) is true
 returning t.id, t.attempt, t.lane, t.network`
 
 // Release gives claims back: see batch.Claims.

@@ -149,11 +149,11 @@ delete from workers
 const selectTestable = `
 select j.project, j.id, j.name, j.status, j.role, j.parent_id, j.mirrored, j.created_at, j.updated_at,
        coalesce((select f.status from jobs f
-                  where j.role = 'backward' and f.project = j.project and f.parent_id = j.parent_id
-                    and f.parent_id <> '' and f.role = 'forward'
+                  where j.role = 'backward' and f.parent_id = j.parent_id and f.parent_id <> ''
+                    and (f.project = j.project and f.role = 'forward') is true
                   order by f.created_at, f.id limit 1), '')
   from jobs j
- where j.project = $1 and j.id = any($2)`
+ where (j.project = $1) is true and j.id = any($2)`
 
 // TestableJobs gives jobs and what their testability depends on: see
 // batch.Creator.

@@ -34,9 +34,9 @@ update tests t
                                               where d.batch_id = b.id and d.seq > 0 and d.seq > b.total - b.open)
                 from batches b
                where b.id = t.batch_id)
- where t.id = $1 and t.finished_at is null`
+ where t.id = $1 and (t.finished_at is null) is true`
 
-const finishTest = endTest + ` and t.lease_id = $3
+const finishTest = endTest + ` and (t.lease_id = $3) is true
 returning t.id`
 
 const closeBatches = `
@@ -45,7 +45,7 @@ update batches b
                                 from tests d
                                where d.batch_id = b.id and d.seq > 0 and d.seq > b.total - b.open)
  where b.id = any(array(select t.batch_id from tests t where t.id = any($1::text[]::uuid[])))
-   and b.finished_at is null
+   and (b.finished_at is null) is true
    and exists (select from tests d where d.batch_id = b.id and d.seq > 0 and d.seq > b.total - b.open)
 returning b.id, b.reply_to, b.finished_at is not null`
 

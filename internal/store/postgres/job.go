@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -17,7 +18,7 @@ import (
 const recordColumns = `j.project, j.id, j.name, j.status, j.role, j.parent_id, j.mirrored, j.created_at, j.updated_at,
        j.db_use_type, j.engine_type, j.direction, j.net_type, j.task_type, j.node_type, j.description, j.detail,
        array(select c.id from jobs c
-              where c.project = j.project and c.parent_id = j.id and c.parent_id <> ''
+              where c.parent_id = j.id and c.parent_id <> '' and (c.project = j.project) is true
               order by (c.role = 'forward') desc, c.created_at, c.id)`
 
 func scanRecord(row pgx.CollectableRow) (job.Record, error) { return scanRecordAnd(row) }
@@ -63,7 +64,7 @@ func (s *Store) CreateJobs(ctx context.Context, records []job.Record) error {
 }
 
 const selectJobs = `
-select ` + recordColumns + ` from jobs j where j.project = $1 and j.id = any($2)`
+select ` + recordColumns + ` from jobs j where (j.project = $1) is true and j.id = any($2)`
 
 // Jobs gives the project's jobs in the order of ids, without their endpoints.
 // What the project does not have is missing.
@@ -118,7 +119,7 @@ func (s *Store) ListJobs(ctx context.Context, f job.Filter) ([]job.Record, int, 
 	where, args := jobFilter(f)
 	page := "select " + recordColumns + "\n  from jobs j\n where " + where + "\n order by j.created_at desc, j.id desc\n offset " +
 		fmt.Sprintf("$%d", len(args)+1)
-	pageArgs := append(args[:len(args):len(args)], max(f.Offset, 0))
+	pageArgs := append(slices.Clip(args), max(f.Offset, 0))
 	if f.Limit > 0 {
 		page += fmt.Sprintf(" limit $%d", len(args)+2)
 		pageArgs = append(pageArgs, f.Limit)

@@ -20,30 +20,31 @@ select t.id from tests t
  order by t.deadline
  limit $1`
 
+// Who holds a lease is not finished; saying so would offer the planner the
+// index by deadline, which holds every test that waits.
 const selectLost = `
 select t.id from tests t
- where t.lease_id is not null and t.lease_until < statement_timestamp()
-   and t.finished_at is null and (t.login_at is not null or t.probes >= $2::integer)
+ where t.lease_id is not null and t.lease_until < statement_timestamp() and (t.login_at is not null or t.probes >= $2::integer)
  order by t.deadline
  limit $1`
 
 const selectOpenOf = `
-select t.id from tests t where t.batch_id = $1 and t.finished_at is null`
+select t.id from tests t where t.batch_id = $1 and (t.finished_at is null) is true`
 
 // lockFreeBatches leaves out what another process is ending.
 const lockFreeBatches = lockBatches + ` skip locked`
 
-const lockOverdue = lockTests + ` and t.deadline <= clock_timestamp()` + inOrder
+const lockOverdue = lockTests + ` and (t.deadline <= clock_timestamp()) is true` + inOrder
 
-const lockLost = lockTests + ` and t.lease_id is not null and t.lease_until < clock_timestamp()
-   and (t.login_at is not null or t.probes >= $3::integer)` + inOrder
+const lockLost = lockTests + `
+   and (t.lease_until < clock_timestamp() and (t.login_at is not null or t.probes >= $3::integer)) is true` + inOrder
 
 const lockOpen = lockTests + inOrder
 
 const lockTests = `
 select t.id, t.probes, t.started_at, t.login_at is not null, clock_timestamp()
   from tests t
- where t.id = any($1::text[]::uuid[]) and t.batch_id = any($2::text[]::uuid[]) and t.finished_at is null`
+ where t.id = any($1::text[]::uuid[]) and (t.batch_id = any($2::text[]::uuid[]) and t.finished_at is null) is true`
 
 const inOrder = `
  order by t.id
@@ -186,8 +187,7 @@ update tests t
    set lease_id = null, lease_until = null, started_at = null, attempt = t.attempt + 1,
        not_before = statement_timestamp(), idle_since = statement_timestamp()
  where t.id = any(array(select c.id from tests c
-                         where c.lease_id is not null and c.lease_until < statement_timestamp()
-                           and c.login_at is null and c.finished_at is null
+                         where c.lease_id is not null and c.lease_until < statement_timestamp() and c.login_at is null
                          order by c.deadline limit $1
                            for no key update skip locked))
 returning t.id, t.attempt, t.lane, t.network`
@@ -225,7 +225,7 @@ const raiseTests = `
 update tests t
    set attempt = t.attempt + 1, idle_since = statement_timestamp()
  where t.id = any(array(select c.id from tests c
-                         where c.id = any($1::text[]::uuid[]) and c.finished_at is null and c.lease_id is null
+                         where c.id = any($1::text[]::uuid[]) and (c.finished_at is null and c.lease_id is null) is true
                          order by c.id
                            for no key update skip locked))
 returning t.id, t.attempt, t.lane, t.network`

@@ -22,12 +22,12 @@ create table jobs (
     created_at  timestamptz not null,
     updated_at  timestamptz not null,
 
-    constraint jobs_pkey primary key (project, id),
+    constraint jobs_pkey primary key (id, project),
     constraint jobs_role_known check (role in ('standalone', 'parent', 'forward', 'backward'))
 );
 
 -- A mirrored job keeps whatever name it has where it lives.
 create unique index jobs_name on jobs (project, name_key) where status <> 'DELETED' and not mirrored and name_key <> '';
 create index jobs_by_project on jobs (project, created_at, id);
-create index jobs_children on jobs (project, parent_id) where parent_id <> '';
+create index jobs_children on jobs (parent_id, project) where parent_id <> '';
 create index jobs_creating on jobs (created_at) where status = 'CREATING' and not mirrored;

@@ -1,0 +1,59 @@
+package postgres_test
+
+import (
+	"fmt"
+	"testing"
+	"time"
+
+	"dialtone/internal/batch"
+	"dialtone/internal/probe"
+)
+
+func BenchmarkCreate(b *testing.B) {
+	s := open(b, newDatabase(b), newBox(b))
+	for b.Loop() {
+		create(b, s, 10)
+	}
+}
+
+func BenchmarkClaim(b *testing.B) {
+	for _, n := range []int{1, 10} {
+		b.Run(fmt.Sprint(n), func(b *testing.B) {
+			s := open(b, newDatabase(b), newBox(b))
+			for b.Loop() {
+				b.StopTimer()
+				_, tests := create(b, s, n)
+				all := claims(tests, time.Minute)
+				b.StartTimer()
+				if got, err := s.Claim(b.Context(), all); err != nil || len(got) != n {
+					b.Fatal(len(got), err)
+				}
+			}
+		})
+	}
+}
+
+func BenchmarkFinish(b *testing.B) {
+	report := probe.Refused(probe.CodeConnectionRefused, time.Now())
+	for _, n := range []int{1, 10} {
+		b.Run(fmt.Sprint(n), func(b *testing.B) {
+			s := open(b, newDatabase(b), newBox(b))
+			for b.Loop() {
+				b.StopTimer()
+				_, tests := create(b, s, n)
+				all := claims(tests, time.Minute)
+				if _, err := s.Claim(b.Context(), all); err != nil {
+					b.Fatal(err)
+				}
+				var reports []batch.Finish
+				for _, c := range all {
+					reports = append(reports, batch.Finish{TestID: c.TestID, LeaseID: c.LeaseID, Report: report})
+				}
+				b.StartTimer()
+				if accepted, done, err := s.Finish(b.Context(), reports); err != nil || len(accepted) != n || len(done) != 1 {
+					b.Fatal(len(accepted), len(done), err)
+				}
+			}
+		})
+	}
+}

@@ -1,0 +1,63 @@
+package postgres
+
+import (
+	"time"
+
+	"dialtone/internal/batch"
+	"dialtone/internal/job"
+)
+
+// HotQuery is a statement that runs all the time, with arguments that fit.
+type HotQuery struct {
+	SQL  string
+	Args []any
+	// Indexes are those that its plan must use, apart by spaces.
+	Indexes string
+}
+
+// HotQueries are the statements whose plans must use an index.
+func HotQueries(project, batchID, testID, lease string, now time.Time) map[string]HotQuery {
+	ids := []string{testID}
+	list := func(q batch.Query, indexes string) HotQuery {
+		q.Project, q.Limit = project, 20
+		sql, args, err := listQuery(q)
+		if err != nil {
+			panic(err)
+		}
+		return HotQuery{sql, args, indexes}
+	}
+	after := cursor{at: now.Add(-time.Hour), id: batchID}.String()
+	where, args := jobFilter(job.Filter{Project: project})
+	return map[string]HotQuery{
+		"claim":             {claimTest, []any{testID, lease, time.Second, "w"}, "tests_pkey"},
+		"mark":              {markLogin, []any{testID, lease}, "tests_pkey"},
+		"release":           {releaseTest, []any{testID, lease, time.Second, 0}, "tests_pkey"},
+		"finished":          {selectFinished, []any{ids}, "tests_pkey"},
+		"lock batches":      {lockBatches, []any{ids}, "batches_pkey tests_pkey"},
+		"lock free batches": {lockFreeBatches, []any{ids}, "batches_pkey tests_pkey"},
+		"end":               {endTest, []any{testID, "{}"}, "tests_pkey batches_pkey"},
+		"finish":            {finishTest, []any{testID, "{}", lease}, "tests_pkey batches_pkey"},
+		"close":             {closeBatches, []any{ids}, "batches_pkey tests_pkey"},
+		"overdue":           {selectOverdue, []any{200}, "tests_deadline"},
+		"lost":              {selectLost, []any{200, 3}, "tests_lease"},
+		"open of a batch":   {selectOpenOf, []any{batchID}, "tests_place"},
+		"lock overdue":      {lockOverdue, []any{ids, []string{batchID}}, "tests_pkey"},
+		"lock lost":         {lockLost, []any{ids, []string{batchID}, 3}, "tests_pkey"},
+		"lock open":         {lockOpen, []any{ids, []string{batchID}}, "tests_pkey"},
+		"reclaim":           {reclaimTests, []any{200}, "tests_pkey tests_lease"},
+		"strays":            {listStrays, []any{200, 2 * time.Second}, "tests_pkey"},
+		"raise":             {raiseTests, []any{ids}, "tests_pkey"},
+		"batch":             {selectBatch, []any{project, batchID}, "batches_pkey"},
+		"tests":             {selectTests, []any{project, batchID}, "tests_place"},
+		"events":            {selectEvents, []any{project, batchID, 3}, "tests_seq"},
+		"completed":         {selectCompleted, []any{[]string{batchID}}, "batches_pkey"},
+		"list":              list(batch.Query{}, "batches_by_project"),
+		"list on":           list(batch.Query{After: after}, "batches_by_project"),
+		"list running":      list(batch.Query{State: batch.Running}, "batches_running"),
+		"list of a job":     list(batch.Query{JobID: "job-3", After: after}, "batch_jobs_pkey batches_pkey"),
+		"jobs":              {selectJobs, []any{project, []string{"job-3"}}, "jobs_pkey jobs_children"},
+		"testable":          {selectTestable, []any{project, []string{"job-3"}}, "jobs_pkey jobs_children"},
+		"list jobs":         {"select j.id from jobs j where " + where + " order by j.created_at desc, j.id desc limit 20", args, "jobs_by_project"},
+		"ready jobs":        {readyJobs, []any{time.Second}, "jobs_creating"},
+	}
+}

@@ -1,0 +1,322 @@
+package postgres_test
+
+import (
+	"context"
+	"errors"
+	"net"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"dialtone/internal/batch"
+	"dialtone/internal/job"
+	"dialtone/internal/probe"
+	"dialtone/internal/secret"
+	"dialtone/internal/store/postgres"
+)
+
+// leaks says which part of a DSN an error tells.
+func leaks(err error, parts ...string) string {
+	for _, part := range parts {
+		if strings.Contains(err.Error(), part) {
+			return part
+		}
+	}
+	return ""
+}
+
+func TestOpenNeedsNoServer(t *testing.T) {
+	t.Parallel()
+	// A port that was free a moment ago refuses.
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	address := listener.Addr().String()
+	if err := listener.Close(); err != nil {
+		t.Fatal(err)
+	}
+	s := open(t, "postgres://dsnuser:dsnpassword@"+address+"/dsndatabase?sslmode=disable", newBox(t))
+	_, createErr := s.Create(t.Context(), batch.Batch{ID: batch.NewID(), Call: job.Connection, Lane: batch.Bulk}, nil)
+	for call, err := range map[string]error{"Ping": s.Ping(t.Context()), "Create": createErr, "Migrate": s.Migrate(t.Context())} {
+		if err == nil {
+			t.Fatalf("%s() without a server: no error", call)
+		}
+		if part := leaks(err, "dsnuser", "dsnpassword", "dsndatabase", address); part != "" {
+			t.Errorf("%s(): error tells %q: %v", call, part, err)
+		}
+	}
+}
+
+func TestOpenRefuses(t *testing.T) {
+	t.Parallel()
+	box := newBox(t)
+	for name, cfg := range map[string]postgres.Config{
+		"a DSN that cannot be understood": {DSN: secret.New("postgres://dsnuser:dsnpassword@host:port/%zz"), Box: box},
+		"no box":                          {DSN: secret.New("postgres://dsnuser:dsnpassword@host/")},
+	} {
+		_, err := postgres.Open(t.Context(), cfg)
+		if err == nil {
+			t.Fatalf("%s: no error", name)
+		}
+		if part := leaks(err, "dsnuser", "dsnpassword", "host", "zz"); part != "" {
+			t.Errorf("%s: error tells %q: %v", name, part, err)
+		}
+	}
+}
+
+func TestPingBeforeAndAfterMigrate(t *testing.T) {
+	t.Parallel()
+	dsn := server(t)
+	s := open(t, inDatabase(t, dsn, emptyDatabase(t, dsn, "", t.Cleanup)), newBox(t))
+	if err := s.Ping(t.Context()); err == nil || !strings.Contains(err.Error(), "migrations") {
+		t.Errorf("Ping() of an empty database: %v", err)
+	}
+	// Four at once, as when a whole deployment starts.
+	var all sync.WaitGroup
+	for range 4 {
+		all.Go(func() {
+			if err := s.Migrate(t.Context()); err != nil {
+				t.Errorf("Migrate(): %v", err)
+			}
+		})
+	}
+	all.Wait()
+	if err := s.Ping(t.Context()); err != nil {
+		t.Errorf("Ping() of a migrated database: %v", err)
+	}
+}
+
+func TestRecoversFromARestart(t *testing.T) {
+	t.Parallel()
+	dsn := newDatabase(t)
+	s := open(t, dsn, newBox(t))
+	if err := s.Ping(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	admin(t, server(t), `select pg_terminate_backend(pid) from pg_stat_activity
+where datname = '`+dsn[strings.LastIndex(dsn, "/")+1:strings.Index(dsn, "?")]+`' and pid <> pg_backend_pid()`)
+	deadline := time.Now().Add(10 * time.Second)
+	for {
+		err := s.Ping(t.Context())
+		if err == nil {
+			return
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("still down: %v", err)
+		}
+	}
+}
+
+func TestContextEnds(t *testing.T) {
+	t.Parallel()
+	s := open(t, newDatabase(t), newBox(t))
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if err := s.Ping(ctx); !errors.Is(err, context.Canceled) {
+		t.Errorf("Ping() = %v, want context.Canceled", err)
+	}
+}
+
+func TestCheckKeys(t *testing.T) {
+	t.Parallel()
+	dsn := newDatabase(t)
+	keys, err := secret.NewKeyset()
+	if err != nil {
+		t.Fatal(err)
+	}
+	old := openBox(t, keys)
+	if err := open(t, dsn, old).CheckKeys(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if err := open(t, dsn, newBox(t)).CheckKeys(t.Context()); !errors.Is(err, secret.ErrOpen) {
+		t.Errorf("another keyset: %v, want ErrOpen", err)
+	}
+
+	// A rotation: once everybody has run with the new key, the old one may go.
+	both, err := secret.AddKey(keys)
+	if err != nil {
+		t.Fatal(err)
+	}
+	first, all := openBox(t, both).KeyIDs()
+	both, err = secret.Promote(both, all[1])
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := open(t, dsn, openBox(t, both)).CheckKeys(t.Context()); err != nil {
+		t.Errorf("both keys: %v", err)
+	}
+	only, err := secret.RemoveKey(both, first)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := open(t, dsn, openBox(t, only)).CheckKeys(t.Context()); err != nil {
+		t.Errorf("the new key alone: %v", err)
+	}
+}
+
+// newBatch makes a batch of n tests with a password each.
+func newBatch(n int) (batch.Batch, []batch.Test) {
+	b := batch.Batch{
+		ID: batch.NewID(), Project: "project", Call: job.Connection, Lane: batch.Interactive, Entries: n, Timeout: time.Minute,
+	}
+	tests := make([]batch.Test, n)
+	for i := range tests {
+		tests[i] = batch.Test{
+			ID: batch.NewID(), BatchID: b.ID, Project: b.Project, Entry: i, JobID: "job", EndPointType: "so", Network: "eip", Attempt: 1,
+			Target: probe.Target{
+				Project: b.Project, Network: "eip", Engine: probe.MySQL, User: "u", Password: secret.New("p"),
+				Addresses: []probe.Address{{Host: "192.0.2.1", Port: 3306}},
+			},
+		}
+	}
+	return b, tests
+}
+
+func create(tb testing.TB, s *postgres.Store, n int) (batch.Batch, []batch.Test) {
+	tb.Helper()
+	b, tests := newBatch(n)
+	b, err := s.Create(tb.Context(), b, tests)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	return b, tests
+}
+
+func claims(tests []batch.Test, lease time.Duration) []batch.Claim {
+	all := make([]batch.Claim, len(tests))
+	for i, t := range tests {
+		all[i] = batch.Claim{TestID: t.ID, LeaseID: batch.NewID(), Worker: "w", Lease: lease}
+	}
+	return all
+}
+
+// TestUnreadableSecrets: what does not open ends as a fault of ours, and takes
+// no other test with it.
+func TestUnreadableSecrets(t *testing.T) {
+	t.Parallel()
+	dsn := newDatabase(t)
+	s := open(t, dsn, newBox(t))
+	b, tests := create(t, s, 3)
+	// Sealed bytes that are moved to another row do not open there.
+	admin(t, dsn, "update tests set sealed = (select sealed from tests where entry = 1) where entry = 0")
+	got, err := s.Claim(t.Context(), claims(tests, time.Minute))
+	if err != nil || len(got) != 2 {
+		t.Fatalf("Claim() = %d, %v; want the 2 that open", len(got), err)
+	}
+	_, read, err := s.Batch(t.Context(), b.Project, b.ID)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if r := read[0].Report; r == nil || r.Code != probe.CodeInternal || r.LoginSent {
+		t.Errorf("report of what does not open: %+v", r)
+	}
+	if read[1].FinishedAt != nil || read[2].FinishedAt != nil {
+		t.Error("others were ended, too")
+	}
+}
+
+// TestMarkLoginWaits: a mark that waited for a lock until its lease had run
+// out is none.
+func TestMarkLoginWaits(t *testing.T) {
+	t.Parallel()
+	dsn := newDatabase(t)
+	s := open(t, dsn, newBox(t))
+	_, tests := create(t, s, 1)
+	conn, err := pgx.Connect(t.Context(), dsn)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = conn.Close(context.Background()) }()
+
+	const lease = 300 * time.Millisecond
+	all := claims(tests, lease)
+	if got, err := s.Claim(t.Context(), all); err != nil || len(got) != 1 {
+		t.Fatalf("Claim() = %d, %v", len(got), err)
+	}
+	tx, err := conn.Begin(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := tx.Exec(t.Context(), "select id from tests where id = $1 for update", tests[0].ID); err != nil {
+		t.Fatal(err)
+	}
+	marked := make(chan bool)
+	go func() {
+		ok, err := s.MarkLogin(t.Context(), tests[0].ID, all[0].LeaseID)
+		if err != nil {
+			t.Errorf("MarkLogin(): %v", err)
+		}
+		marked <- ok
+	}()
+	select {
+	case <-marked:
+		t.Error("MarkLogin() did not wait for the lock")
+		return
+	case <-time.After(lease + 100*time.Millisecond):
+	}
+	if err := tx.Rollback(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if <-marked {
+		t.Error("MarkLogin() is true after the lease ran out")
+	}
+}
+
+// TestConstraints: what the tables themselves refuse.
+func TestConstraints(t *testing.T) {
+	t.Parallel()
+	dsn := newDatabase(t)
+	s := open(t, dsn, newBox(t))
+	create(t, s, 1)
+	conn, err := pgx.Connect(t.Context(), dsn)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = conn.Close(context.Background()) }()
+	for constraint, statement := range map[string]string{
+		"tests_sealed_until_finished":     "update tests set finished_at = now(), report = '{}', seq = 1",
+		"tests_sealed_if_open":            "update tests set sealed = null",
+		"tests_report_when_finished":      "update tests set finished_at = now(), sealed = null, seq = 1",
+		"tests_numbered_when_finished":    "update tests set seq = 1",
+		"tests_lease_whole":               "update tests set lease_until = now()",
+		"tests_login_under_lease":         "update tests set login_at = now()",
+		"batches_finished_when_none_open": "update batches set open = 0",
+		"batches_open_within_total":       "update batches set open = 2",
+		"batches_lane_known":              "update batches set lane = 'slow'",
+		"batch_jobs_batch":                "insert into batch_jobs values ('p', 'j', now(), gen_random_uuid())",
+		"keycheck_one_row":                "insert into keycheck values (2, '')",
+		"tests_place":                     "insert into tests select (jsonb_populate_record(t, jsonb_build_object('id', gen_random_uuid()))).* from tests t",
+		"tests_no_lease_when_finished":    "update tests set finished_at = now(), sealed = null, report = '{}', seq = 1, lease_id = gen_random_uuid(), lease_until = now()",
+		"tests_counts":                    "update tests set attempt = 0",
+		"batches_call_known":              "update batches set call = 'x'",
+	} {
+		_, err := conn.Exec(t.Context(), statement)
+		if err == nil || !strings.Contains(err.Error(), constraint) {
+			t.Errorf("%s: %v, want it refused by %s", statement, err, constraint)
+		}
+	}
+}
+
+// TestErrorsHoldNoValues: what the server says of a refused value quotes it.
+func TestErrorsHoldNoValues(t *testing.T) {
+	t.Parallel()
+	s := open(t, newDatabase(t), newBox(t))
+	b, tests := newBatch(1)
+	tests[0].JobID = "quoted-value\x00"
+	_, err := s.Create(t.Context(), b, tests)
+	if err == nil {
+		t.Fatal("Create() with a text that cannot be stored: no error")
+	}
+	if leaks(err, "quoted-value") != "" {
+		t.Errorf("Create(): error quotes the value: %v", err)
+	}
+	b, tests = newBatch(1)
+	tests[0].ID = "quoted-id"
+	if _, err = s.Create(t.Context(), b, tests); err == nil || leaks(err, "quoted-id") != "" {
+		t.Errorf("Create(): %v", err)
+	}
+}
