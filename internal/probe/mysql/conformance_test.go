@@ -24,7 +24,7 @@ import (
 )
 
 func TestMain(m *testing.M) {
-	slog.SetDefault(slog.New(slog.NewTextHandler(io.Discard, nil))) // the fake server's
+	slog.SetDefault(slog.New(slog.DiscardHandler)) // the fake server's
 	m.Run()
 }
 
@@ -85,8 +85,9 @@ func fake(srv *probetest.Server, conn net.Conn, method string, config *tls.Confi
 	}
 }
 
-// rsaKey is the key that a server hands to clients who ask for it.
-func rsaKey(t *testing.T) ([]byte, *rsa.PrivateKey) {
+// rsaServer is a server's TLS configuration with an RSA key, and the public
+// half of that key as the server hands it to clients who ask for it.
+func rsaServer(t *testing.T, authority *probetest.Authority) (*tls.Config, []byte) {
 	t.Helper()
 	key, err := rsa.GenerateKey(rand.Reader, 2048)
 	if err != nil {
@@ -96,7 +97,7 @@ func rsaKey(t *testing.T) ([]byte, *rsa.PrivateKey) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return pem.EncodeToMemory(&pem.Block{Type: "PUBLIC KEY", Bytes: der}), key
+	return authority.ServerWithKey(t, key, nil), pem.EncodeToMemory(&pem.Block{Type: "PUBLIC KEY", Bytes: der})
 }
 
 const (
@@ -156,13 +157,11 @@ func endless(conn net.Conn) {
 	}
 }
 
-func suite(t *testing.T, method string) probetest.Suite {
-	t.Helper()
-	key, _ := rsaKey(t)
-	return probetest.Suite{
+func TestConformance(t *testing.T) { //nolint:paralleltest // it looks for goroutines left behind
+	probetest.Run(t, probetest.Suite{
 		Engine: probe.MySQL, Prober: mysql.New(mysql.Config{}),
 		Accept: func(s *probetest.Server, conn net.Conn, config *tls.Config) {
-			fake(s, conn, method, config, key)
+			fake(s, conn, gomysql.AUTH_NATIVE_PASSWORD, config, nil)
 		},
 		SpeaksFirst: true,
 		Opening:     greeting("8.0.36", plainCaps, "mysql_native_password"),
@@ -176,9 +175,5 @@ func suite(t *testing.T, method string) probetest.Suite {
 		Huge:    []byte{0xff, 0xff, 0xff, 0},
 		Endless: endless, EndlessPhase: probe.PhaseSession,
 		Busy: func(conn net.Conn) { _, _ = conn.Write(packet(0, []byte("\xff\x10\x04Too many connections")...)) },
-	}
-}
-
-func TestConformance(t *testing.T) { //nolint:paralleltest // it looks for goroutines left behind
-	probetest.Run(t, suite(t, gomysql.AUTH_NATIVE_PASSWORD))
+	})
 }

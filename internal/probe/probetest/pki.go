@@ -1,6 +1,7 @@
 package probetest
 
 import (
+	"crypto"
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
@@ -23,12 +24,12 @@ type Authority struct {
 }
 
 // NewAuthority makes a certificate authority.
-func NewAuthority(t testing.TB) *Authority {
-	t.Helper()
-	a := &Authority{key: newKey(t)}
+func NewAuthority(tb testing.TB) *Authority {
+	tb.Helper()
+	a := &Authority{key: newKey(tb)}
 	template := template("dialtone test authority")
 	template.IsCA, template.BasicConstraintsValid, template.KeyUsage = true, true, x509.KeyUsageCertSign
-	a.cert = sign(t, template, template, a.key, a.key)
+	a.cert = sign(tb, template, template, a.key, a.key)
 	return a
 }
 
@@ -39,16 +40,21 @@ func (a *Authority) PEM() secret.Text {
 
 // Server makes a server's TLS configuration with a certificate for 127.0.0.1.
 // change may alter the certificate before it is signed.
-func (a *Authority) Server(t testing.TB, change func(*x509.Certificate)) *tls.Config {
-	t.Helper()
+func (a *Authority) Server(tb testing.TB, change func(*x509.Certificate)) *tls.Config {
+	tb.Helper()
+	return a.ServerWithKey(tb, newKey(tb), change)
+}
+
+// ServerWithKey is Server with a key of the test's choice.
+func (a *Authority) ServerWithKey(tb testing.TB, key crypto.Signer, change func(*x509.Certificate)) *tls.Config {
+	tb.Helper()
 	cert := template("dialtone test server")
 	cert.IPAddresses = []net.IP{net.IPv4(127, 0, 0, 1)}
 	cert.ExtKeyUsage = []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth}
 	if change != nil {
 		change(cert)
 	}
-	key := newKey(t)
-	leaf := sign(t, cert, a.cert, key, a.key)
+	leaf := sign(tb, cert, a.cert, key, a.key)
 	return &tls.Config{
 		MinVersion:   tls.VersionTLS12,
 		Certificates: []tls.Certificate{{Certificate: [][]byte{leaf.Raw}, PrivateKey: key, Leaf: leaf}},
@@ -63,24 +69,24 @@ func template(name string) *x509.Certificate {
 	}
 }
 
-func newKey(t testing.TB) *ecdsa.PrivateKey {
-	t.Helper()
+func newKey(tb testing.TB) *ecdsa.PrivateKey {
+	tb.Helper()
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	return key
 }
 
-func sign(t testing.TB, cert, issuer *x509.Certificate, key, issuerKey *ecdsa.PrivateKey) *x509.Certificate {
-	t.Helper()
+func sign(tb testing.TB, cert, issuer *x509.Certificate, key crypto.Signer, issuerKey *ecdsa.PrivateKey) *x509.Certificate {
+	tb.Helper()
 	der, err := x509.CreateCertificate(rand.Reader, cert, issuer, key.Public(), issuerKey)
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	parsed, err := x509.ParseCertificate(der)
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	return parsed
 }
