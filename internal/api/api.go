@@ -1,0 +1,255 @@
+// Package api is the front of the service: the routes of openapi.yaml, who may
+// call them, what is wrong with a request, and how batches, verdicts and jobs
+// look on the wire, in DRS's codes and in two languages. It knows no SQL, no
+// queue and no database protocol; Echo is known nowhere else.
+package api
+
+import (
+	"cmp"
+	"context"
+	_ "embed"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"time"
+
+	"github.com/getkin/kin-openapi/openapi3"
+	"github.com/labstack/echo/v4"
+
+	"dialtone/internal/api/wire"
+	"dialtone/internal/auth"
+	"dialtone/internal/batch"
+	"dialtone/internal/job"
+)
+
+//go:embed openapi.yaml
+var document []byte
+
+// Authenticator says who calls.
+type Authenticator interface {
+	Verify(ctx context.Context, r *http.Request, body []byte, project string) (auth.Caller, error)
+}
+
+// Submitter accepts batches. It is a batch.Submitter.
+type Submitter interface {
+	Submit(ctx context.Context, r batch.Request) (batch.Batch, error)
+}
+
+// Waiter waits for a batch that was submitted to be waited for. It is a
+// batch.Hub.
+type Waiter interface {
+	Wait(ctx context.Context, id string) error
+}
+
+// Batches reads batches; see batch.Reader.
+type Batches interface {
+	Batch(ctx context.Context, project, id string) (batch.Batch, []batch.Test, error)
+	List(ctx context.Context, q batch.Query) (batch.Page, error)
+	Events(ctx context.Context, project, id string, after int) (batch.Batch, []batch.Test, error)
+}
+
+// JobReader reads jobs.
+type JobReader interface {
+	// Jobs gives the project's jobs among ids, deleted ones too, in any order.
+	Jobs(ctx context.Context, project string, ids []string) ([]job.Record, error)
+	// ListJobs gives a page of the project's jobs, newest first, and how many
+	// there are on all pages; children and deleted ones are among them.
+	ListJobs(ctx context.Context, f job.Filter) ([]job.Record, int, error)
+}
+
+// JobWriter changes jobs.
+type JobWriter interface {
+	// CreateJobs stores the jobs, all or none; job.ErrNameTaken.
+	CreateJobs(ctx context.Context, jobs []job.Record) error
+	// UpdateJob lets change alter a job under its lock; change sees the
+	// endpoints opened. job.ErrNotFound, job.ErrNameTaken or what change
+	// returned, and then nothing is changed.
+	UpdateJob(ctx context.Context, project, id string, change func(*job.Record) error) (job.Record, error)
+	// PutJobState stores what is known of a job, and says whether it is new.
+	PutJobState(ctx context.Context, j job.Job) (job.Job, bool, error)
+}
+
+// Observer is told what happened, for metrics. Its methods must return at once
+// and are called concurrently.
+type Observer interface {
+	// Request: a request was answered. route is a pattern of a closed set,
+	// "" if none fitted; for an event stream took is its whole life.
+	Request(method, route string, status int, took time.Duration)
+	// Answered: a caller got the results of the batch it waited for.
+	Answered(b batch.Batch, results []batch.Result, waited time.Duration)
+	// Streams: so many event streams more or less are open.
+	Streams(change int)
+}
+
+// quiet is the Observer that does nothing.
+type quiet struct{}
+
+func (quiet) Request(string, string, int, time.Duration)          {}
+func (quiet) Answered(batch.Batch, []batch.Result, time.Duration) {}
+func (quiet) Streams(int)                                         {}
+
+// Parts are what a Server works with.
+type Parts struct {
+	Auth      Authenticator
+	Submitter Submitter
+	Waiter    Waiter
+	Batches   Batches
+	Ender     batch.Ender
+	JobReader JobReader
+	JobWriter JobWriter
+	// Signaler, if set, tells other processes of batches that were cancelled.
+	Signaler batch.Signaler
+	// Observer may be nil.
+	Observer Observer
+}
+
+// Config are the Server's tunables.
+type Config struct {
+	// MaxEntries is the most entries of one test request. Default 10.
+	MaxEntries int
+	// MaxObjects is the most endpoints in one property of the cluster call.
+	// Default 64.
+	MaxObjects int
+	// MaxBody is the longest request body in bytes. Default 16 MiB.
+	MaxBody int64
+	// BodyTimeout is how long a body may take to arrive. Default 30 s.
+	BodyTimeout time.Duration
+	// Wait is how long a synchronous caller waits for its batch. Default 60 s;
+	// clients give up after 120 s.
+	Wait time.Duration
+	// SubmitTimeout bounds accepting a batch. Default 10 s.
+	SubmitTimeout time.Duration
+	// EndTimeout bounds ending and reading a batch after the wait. Default 5 s.
+	EndTimeout time.Duration
+	// RequestsPerSecond and Burst limit the requests of one project. Defaults
+	// 100 and 400; a negative rate means no limit.
+	RequestsPerSecond float64
+	Burst             int
+	// Readers are the roles that may read and nothing else: a caller who has
+	// no other is refused what changes or tests. Default reader and
+	// DRS ReadOnlyAccess.
+	Readers []string
+	// EventPoll is how often an event stream looks for news. Default 400 ms.
+	EventPoll time.Duration
+	// Heartbeat is how often an idle event stream says that it lives. Default
+	// 15 s.
+	Heartbeat time.Duration
+	// Middleware wraps everything, for tracing; nil means none. After the
+	// next handler the request's Pattern holds its route.
+	Middleware func(http.Handler) http.Handler
+	// Trace gives the trace of a context as text for a batch to carry; nil
+	// means none.
+	Trace func(context.Context) string
+}
+
+func (c Config) withDefaults() Config {
+	c.MaxEntries = cmp.Or(c.MaxEntries, 10)
+	c.MaxObjects = cmp.Or(c.MaxObjects, 64)
+	c.MaxBody = cmp.Or(c.MaxBody, 16<<20)
+	c.BodyTimeout = cmp.Or(c.BodyTimeout, 30*time.Second)
+	c.Wait = cmp.Or(c.Wait, time.Minute)
+	c.SubmitTimeout = cmp.Or(c.SubmitTimeout, 10*time.Second)
+	c.EndTimeout = cmp.Or(c.EndTimeout, 5*time.Second)
+	c.RequestsPerSecond = cmp.Or(c.RequestsPerSecond, 100)
+	c.Burst = cmp.Or(c.Burst, 400)
+	c.EventPoll = cmp.Or(c.EventPoll, 400*time.Millisecond)
+	c.Heartbeat = cmp.Or(c.Heartbeat, 15*time.Second)
+	if c.Readers == nil {
+		c.Readers = []string{"reader", "DRS ReadOnlyAccess"}
+	}
+	if c.Trace == nil {
+		c.Trace = func(context.Context) string { return "" }
+	}
+	return c
+}
+
+func (c Config) validate() error {
+	var errs []error
+	for name, n := range map[string]int64{
+		"MaxEntries": int64(c.MaxEntries), "MaxObjects": int64(c.MaxObjects), "MaxBody": c.MaxBody, "BodyTimeout": int64(c.BodyTimeout),
+		"Wait": int64(c.Wait), "SubmitTimeout": int64(c.SubmitTimeout), "EndTimeout": int64(c.EndTimeout),
+		"Burst": int64(c.Burst), "EventPoll": int64(c.EventPoll), "Heartbeat": int64(c.Heartbeat),
+	} {
+		if n <= 0 {
+			errs = append(errs, fmt.Errorf("api: %s must be positive", name))
+		}
+	}
+	if whole := c.SubmitTimeout + c.Wait + c.EndTimeout; whole >= 120*time.Second {
+		errs = append(errs, fmt.Errorf("api: SubmitTimeout, Wait and EndTimeout add up to %s; clients give up after 120 s", whole))
+	}
+	return errors.Join(errs...)
+}
+
+// Server answers the API. It is safe for concurrent use.
+type Server struct {
+	log    *slog.Logger
+	parts  Parts
+	cfg    Config
+	shapes shapes
+	// clusterShape is what a property of the cluster call holds.
+	clusterShape *shape
+	// jobShape is a job as it is created, to keep its secrets apart.
+	jobShape *shape
+	limits   *limits
+	handler  http.Handler
+	// draining ends when event streams are to end.
+	draining context.Context //nolint:containedctx // a switch for all streams, not a request's context
+	drain    context.CancelFunc
+}
+
+// New wires a Server, or says everything that is wrong with its configuration.
+func New(log *slog.Logger, parts Parts, cfg Config) (*Server, error) {
+	cfg = cfg.withDefaults()
+	if err := cfg.validate(); err != nil {
+		return nil, err
+	}
+	doc, err := openapi3.NewLoader().LoadFromData(document)
+	if err != nil {
+		return nil, fmt.Errorf("api: read openapi.yaml: %w", err)
+	}
+	compiled, err := newShapes(doc)
+	if err != nil {
+		return nil, fmt.Errorf("api: openapi.yaml: %w", err)
+	}
+	object, err := component(doc, "ClusterEndpoint")
+	if err != nil {
+		return nil, fmt.Errorf("api: openapi.yaml: %w", err)
+	}
+	creation, err := component(doc, "CreateJob")
+	if err != nil {
+		return nil, fmt.Errorf("api: openapi.yaml: %w", err)
+	}
+	if parts.Observer == nil {
+		parts.Observer = quiet{}
+	}
+	s := &Server{log: log, parts: parts, cfg: cfg, shapes: compiled, clusterShape: object, jobShape: creation, limits: newLimits(cfg.RequestsPerSecond, cfg.Burst)}
+	s.draining, s.drain = context.WithCancel(context.Background())
+	s.handler = s.route()
+	return s, nil
+}
+
+// Handler answers requests. The http.Server around it should set
+// ReadHeaderTimeout and IdleTimeout; it must not set WriteTimeout below the
+// wait. Bodies and event streams set deadlines of their own.
+func (s *Server) Handler() http.Handler { return s.handler }
+
+// Drain ends all event streams, whose clients will come back with the id of
+// the last event. Call it when the http.Server begins to shut down, which
+// waits for them: srv.RegisterOnShutdown(api.Drain).
+func (s *Server) Drain() { s.drain() }
+
+// route builds the Echo.
+func (s *Server) route() http.Handler {
+	e := echo.New()
+	e.HideBanner, e.HidePort = true, true
+	e.HTTPErrorHandler = s.fail
+	e.Binder = treeBinder{}
+	e.Use(s.observe, s.identify, s.authenticate, s.limit, s.read)
+	strict := wire.NewStrictHandler(operations{s}, nil)
+	wire.RegisterHandlers(e, strict)
+	if s.cfg.Middleware != nil {
+		return s.cfg.Middleware(e)
+	}
+	return e
+}
