@@ -12,8 +12,13 @@ import (
 	"dialtone/internal/secret"
 )
 
-// clientPatience is after how long real clients give a call up.
-const clientPatience = 120 * time.Second
+// clientPatience is after how long real clients give a call up, and around is
+// what a call may take beside its wait: accepting the batch before it, ending
+// and reading it afterwards.
+const (
+	clientPatience = 120 * time.Second
+	around         = 15 * time.Second
+)
 
 // problems collects what is wrong.
 type problems []error
@@ -233,8 +238,8 @@ func (c Timeouts) Check() error {
 	if c.Wait <= c.Task() {
 		p.addf("DIALTONE_WAIT (%s) must be longer than DIALTONE_PROBE_TIMEOUT + DIALTONE_LEASE_SLACK + DIALTONE_TASK_SLACK (%s)", c.Wait, c.Task())
 	}
-	if c.Wait >= clientPatience {
-		p.addf("DIALTONE_WAIT (%s) must be shorter than %s, after which clients give up", c.Wait, clientPatience)
+	if c.Wait >= clientPatience-around {
+		p.addf("DIALTONE_WAIT (%s) must be shorter than %s: clients give up after %s", c.Wait, clientPatience-around, clientPatience)
 	}
 	if c.AsyncTimeout <= c.Task() {
 		p.addf("DIALTONE_ASYNC_TIMEOUT (%s) must be longer than DIALTONE_PROBE_TIMEOUT + DIALTONE_LEASE_SLACK + DIALTONE_TASK_SLACK (%s)", c.AsyncTimeout, c.Task())

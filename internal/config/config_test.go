@@ -61,7 +61,7 @@ func TestDefaults(t *testing.T) {
 		},
 		Requests: config.Requests{
 			Jobs: "registered", JobCreationDelay: time.Second, MaxEntries: 10, BodyLimit: 16 << 20,
-			RateBurst: 20, TLSVerify: "ca", ShutdownGrace: 70 * time.Second,
+			RateLimit: 100, RateBurst: 400, TLSVerify: "ca", ShutdownGrace: 80 * time.Second,
 		},
 		Timeouts:  timeouts(),
 		Telemetry: config.Telemetry{LogLevel: "info", LogFormat: "json", TraceRatio: 1},
@@ -169,8 +169,8 @@ func TestProblems(t *testing.T) {
 		{"wait as short as a task", []string{"DIALTONE_WAIT", "22s"}, []string{
 			"DIALTONE_WAIT (22s) must be longer than DIALTONE_PROBE_TIMEOUT + DIALTONE_LEASE_SLACK + DIALTONE_TASK_SLACK (22s)",
 		}},
-		{"wait as long as the client", []string{"DIALTONE_WAIT", "120s", "DIALTONE_SHUTDOWN_GRACE", "130s"}, []string{
-			"DIALTONE_WAIT (2m0s) must be shorter than 2m0s",
+		{"wait as long as the client", []string{"DIALTONE_WAIT", "105s", "DIALTONE_SHUTDOWN_GRACE", "130s"}, []string{
+			"DIALTONE_WAIT (1m45s) must be shorter than 1m45s",
 		}},
 		{"async as short as a task", []string{"DIALTONE_ASYNC_TIMEOUT", "20s"}, []string{"DIALTONE_ASYNC_TIMEOUT (20s) must be longer than DIALTONE_PROBE_TIMEOUT"}},
 		{"all limits upside down", []string{"DIALTONE_CONNECT_TIMEOUT", "1h", "DIALTONE_WAIT", "10s", "DIALTONE_LEASE_SLACK", "0s"}, []string{

@@ -72,10 +72,10 @@ type Requests struct {
 	JobCreationDelay time.Duration `env:"DIALTONE_JOB_CREATION_DELAY" default:"1s" help:"How long a created job stays in CREATING before it is in CONFIGURATION, a duration."`
 	MaxEntries       int           `env:"DIALTONE_MAX_ENTRIES" default:"10" help:"Most entries in one batch, from 1."`
 	BodyLimit        Bytes         `env:"DIALTONE_BODY_LIMIT" default:"16MiB" help:"Most bytes in one request body, such as 16MiB or 65536."`
-	RateLimit        float64       `env:"DIALTONE_RATE_LIMIT" default:"0" help:"Requests per second of one project to one api process. 0: no limit."`
-	RateBurst        int           `env:"DIALTONE_RATE_BURST" default:"20" help:"Requests that a project may make at once before the rate limit holds it back, from 1."`
+	RateLimit        float64       `env:"DIALTONE_RATE_LIMIT" default:"100" help:"Requests per second of one project to one api process. 0: no limit."`
+	RateBurst        int           `env:"DIALTONE_RATE_BURST" default:"400" help:"Requests that a project may make at once before the rate limit holds it back, from 1."`
 	TLSVerify        string        `env:"DIALTONE_TLS_VERIFY" default:"ca" oneof:"ca,full" help:"How the certificates of tested databases are judged: 'ca' takes any name, 'full' demands the host's."`
-	ShutdownGrace    time.Duration `env:"DIALTONE_SHUTDOWN_GRACE" default:"70s" help:"How long a stop waits for requests under way, a duration. Longer than DIALTONE_WAIT, or their callers get no answer."`
+	ShutdownGrace    time.Duration `env:"DIALTONE_SHUTDOWN_GRACE" default:"80s" help:"How long a stop waits for requests under way, a duration. Longer than DIALTONE_WAIT, or their callers get no answer."`
 }
 
 // Work is what a worker does, and where it stands.
@@ -104,7 +104,7 @@ type Timeouts struct {
 	ProbeTimeout   time.Duration `env:"DIALTONE_PROBE_TIMEOUT" default:"15s" help:"Time for one probe, a duration; longer than DIALTONE_CONNECT_TIMEOUT."`
 	LeaseSlack     time.Duration `env:"DIALTONE_LEASE_SLACK" default:"2s" help:"How much longer than its probe a worker's lease on a test is, a duration, from 100ms."`
 	TaskSlack      time.Duration `env:"DIALTONE_TASK_SLACK" default:"5s" help:"How much longer than the lease a task of the queue may take, a duration, from 1s."`
-	Wait           time.Duration `env:"DIALTONE_WAIT" default:"60s" help:"How long a synchronous call waits for its batch, a duration; longer than probe, lease slack and task slack together, and below the 120s after which clients give up."`
+	Wait           time.Duration `env:"DIALTONE_WAIT" default:"60s" help:"How long a synchronous call waits for its batch, a duration; longer than probe, lease slack and task slack together, and below 105s, so that the answer comes within the 120s after which clients give up."`
 	AsyncTimeout   time.Duration `env:"DIALTONE_ASYNC_TIMEOUT" default:"15m" help:"How long a batch may take that nobody waits for, a duration."`
 }
 

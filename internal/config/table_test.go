@@ -22,9 +22,9 @@ const document = "../../docs/configuration.md"
 // variable is one field of API, Worker or both.
 type variable struct {
 	name, flag, group string
-	secret                  bool
-	api, worker             bool
-	defaults, helps         map[string]string // by process
+	secret            bool
+	api, worker       bool
+	defaults, helps   map[string]string // by process
 }
 
 // names are the variable and, for a secret, the one of its file.
