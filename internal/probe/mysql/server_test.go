@@ -75,7 +75,11 @@ func TestMariaDB(t *testing.T) {
 			}
 			logins := 0
 			target.BeforeLogin = func(context.Context) error { logins++; return nil }
-			r, err := probetest.Runner(t, mysql.New(mysql.Config{}), serverTimeout).Run(t.Context(), target)
+			timeout := serverTimeout
+			if tc.code == probe.CodeProtocolMismatch || tc.code == probe.CodeTimeoutNoReply {
+				timeout /= 2 // these use most of it
+			}
+			r, err := probetest.Runner(t, mysql.New(mysql.Config{}), timeout).Run(t.Context(), target)
 			if err != nil {
 				t.Fatal(err)
 			}
