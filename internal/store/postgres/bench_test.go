@@ -1,7 +1,8 @@
 package postgres_test
 
 import (
-	"fmt"
+	"strconv"
+	"sync"
 	"testing"
 	"time"
 
@@ -18,7 +19,7 @@ func BenchmarkCreate(b *testing.B) {
 
 func BenchmarkClaim(b *testing.B) {
 	for _, n := range []int{1, 10} {
-		b.Run(fmt.Sprint(n), func(b *testing.B) {
+		b.Run(strconv.Itoa(n), func(b *testing.B) {
 			s := open(b, newDatabase(b), newBox(b))
 			for b.Loop() {
 				b.StopTimer()
@@ -36,7 +37,7 @@ func BenchmarkClaim(b *testing.B) {
 func BenchmarkFinish(b *testing.B) {
 	report := probe.Refused(probe.CodeConnectionRefused, time.Now())
 	for _, n := range []int{1, 10} {
-		b.Run(fmt.Sprint(n), func(b *testing.B) {
+		b.Run(strconv.Itoa(n), func(b *testing.B) {
 			s := open(b, newDatabase(b), newBox(b))
 			for b.Loop() {
 				b.StopTimer()
@@ -54,6 +55,42 @@ func BenchmarkFinish(b *testing.B) {
 					b.Fatal(len(accepted), len(done), err)
 				}
 			}
+		})
+	}
+}
+
+// BenchmarkBatch is what a batch of 10 costs from its acceptance to its end,
+// by how many are under way at once.
+func BenchmarkBatch(b *testing.B) {
+	report := probe.Refused(probe.CodeConnectionRefused, time.Now())
+	for _, callers := range []int{1, 16} {
+		b.Run(strconv.Itoa(callers), func(b *testing.B) {
+			s := open(b, newDatabase(b), newBox(b))
+			work := make(chan struct{})
+			var all sync.WaitGroup
+			for range callers {
+				all.Go(func() {
+					for range work {
+						_, tests := create(b, s, 10)
+						asked := claims(tests, time.Minute)
+						if _, err := s.Claim(b.Context(), asked); err != nil {
+							b.Error(err)
+						}
+						var reports []batch.Finish
+						for _, c := range asked {
+							reports = append(reports, batch.Finish{TestID: c.TestID, LeaseID: c.LeaseID, Report: report})
+						}
+						if _, done, err := s.Finish(b.Context(), reports); err != nil || len(done) != 1 {
+							b.Error(len(done), err)
+						}
+					}
+				})
+			}
+			for b.Loop() {
+				work <- struct{}{}
+			}
+			close(work)
+			all.Wait()
 		})
 	}
 }

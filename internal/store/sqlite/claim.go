@@ -121,14 +121,16 @@ func unreadableSecrets(c batch.Claimed) probe.Report {
 	return report
 }
 
+const markLogin = `
+update tests
+   set login_at = ?3
+ where id = ?1 and lease_id = ?2 and lease_until > ?3 and login_at is null and finished_at is null`
+
 // MarkLogin notes that credentials are about to leave: see batch.Claims.
 func (s *Store) MarkLogin(ctx context.Context, testID, leaseID string) (bool, error) {
 	var marked int64
 	err := s.write(ctx, func(tx *sql.Tx, now int64) error {
-		done, err := tx.ExecContext(ctx, `
-update tests
-   set login_at = ?3
- where id = ?1 and lease_id = ?2 and lease_until > ?3 and login_at is null and finished_at is null`, testID, leaseID, now)
+		done, err := tx.ExecContext(ctx, markLogin, testID, leaseID, now)
 		if err != nil {
 			return translate(err)
 		}
@@ -176,14 +178,16 @@ func scanTask(r row) (t batch.Task, err error) {
 	return t, err
 }
 
+const selectFinished = `
+select id from tests where id in (select value from json_each(?1)) and finished_at is not null`
+
 // Finished says which tests are finished: see batch.Claims.
 func (s *Store) Finished(ctx context.Context, testIDs []string) ([]string, error) {
 	list, err := jsonList(testIDs)
 	if err != nil {
 		return nil, fmt.Errorf("look for finished tests: %w", err)
 	}
-	ids, err := collect(ctx, s.reader, text,
-		"select id from tests where id in (select value from json_each(?1)) and finished_at is not null", list)
+	ids, err := collect(ctx, s.reader, text, selectFinished, list)
 	if err != nil {
 		return nil, fmt.Errorf("look for finished tests: %w", err)
 	}

@@ -140,6 +140,15 @@ on conflict (id) do update set networks = excluded.networks, seen_at = excluded.
 	return nil
 }
 
+const selectTestable = `
+select ` + jobColumns + `,
+       coalesce((select f.status from jobs f
+                  where j.role = 'backward' and f.project = j.project and f.parent_id = j.parent_id
+                    and f.parent_id <> '' and f.role = 'forward'
+                  order by f.created_at, f.id limit 1), '')
+  from jobs j
+ where j.project = ?1 and j.id in (select value from json_each(?2))`
+
 // TestableJobs gives jobs and what their testability depends on: see
 // batch.Creator.
 func (s *Store) TestableJobs(ctx context.Context, project string, ids []string) (map[string]batch.TestableJob, error) {
@@ -151,14 +160,7 @@ func (s *Store) TestableJobs(ctx context.Context, project string, ids []string) 
 		t.Job, err = scanJob(r, &t.ForwardStatus)
 		return t, err
 	}
-	found, err := collect(ctx, s.reader, scan, `
-select `+jobColumns+`,
-       coalesce((select f.status from jobs f
-                  where j.role = 'backward' and f.project = j.project and f.parent_id = j.parent_id
-                    and f.parent_id <> '' and f.role = 'forward'
-                  order by f.created_at, f.id limit 1), '')
-  from jobs j
- where j.project = ?1 and j.id in (select value from json_each(?2))`, project, list)
+	found, err := collect(ctx, s.reader, scan, selectTestable, project, list)
 	if err != nil {
 		return nil, fmt.Errorf("look up jobs: %w", err)
 	}

@@ -81,6 +81,11 @@ func (s *Store) CreateJobs(ctx context.Context, records []job.Record) error {
 	return nil
 }
 
+const selectJobs = `
+select ` + recordColumns + `
+  from jobs j
+ where j.project = ?1 and j.id in (select value from json_each(?2))`
+
 // Jobs gives the project's jobs in the order of ids, without their endpoints.
 // What the project does not have is missing.
 func (s *Store) Jobs(ctx context.Context, project string, ids []string) ([]job.Record, error) {
@@ -88,8 +93,7 @@ func (s *Store) Jobs(ctx context.Context, project string, ids []string) ([]job.R
 	if err != nil {
 		return nil, fmt.Errorf("read jobs: %w", err)
 	}
-	found, err := collect(ctx, s.reader, scanRecord,
-		"select "+recordColumns+" from jobs j where j.project = ?1 and j.id in (select value from json_each(?2))", project, list)
+	found, err := collect(ctx, s.reader, scanRecord, selectJobs, project, list)
 	if err != nil {
 		return nil, fmt.Errorf("read jobs: %w", err)
 	}
@@ -277,15 +281,17 @@ func (s *Store) PutJobState(ctx context.Context, state job.Job) (known job.Job, 
 	return known, created, nil
 }
 
+const readyJobs = `
+update jobs
+   set status = 'CONFIGURATION', updated_at = ?1
+ where status = 'CREATING' and mirrored = 0 and created_at <= ?2`
+
 // ReadyJobs moves our own jobs that have been CREATING for age on to
 // CONFIGURATION, and says how many those were.
 func (s *Store) ReadyJobs(ctx context.Context, age time.Duration) (int, error) {
 	var n int64
 	err := s.write(ctx, func(tx *sql.Tx, now int64) error {
-		done, err := tx.ExecContext(ctx, `
-update jobs
-   set status = 'CONFIGURATION', updated_at = ?1
- where status = 'CREATING' and mirrored = 0 and created_at <= ?2`, now, now-age.Microseconds())
+		done, err := tx.ExecContext(ctx, readyJobs, now, now-age.Microseconds())
 		if err != nil {
 			return translate(err)
 		}

@@ -129,14 +129,16 @@ func listQuery(q batch.Query) (query string, args []any, err error) {
 	return query, args, nil
 }
 
+const selectCompleted = `
+select id from batches where id in (select value from json_each(?1)) and finished_at is not null`
+
 // Completed says which batches are done: see batch.Reader.
 func (s *Store) Completed(ctx context.Context, ids []string) ([]string, error) {
 	list, err := jsonList(ids)
 	if err != nil {
 		return nil, fmt.Errorf("look for completed batches: %w", err)
 	}
-	done, err := collect(ctx, s.reader, text,
-		"select id from batches where id in (select value from json_each(?1)) and finished_at is not null", list)
+	done, err := collect(ctx, s.reader, text, selectCompleted, list)
 	if err != nil {
 		return nil, fmt.Errorf("look for completed batches: %w", err)
 	}

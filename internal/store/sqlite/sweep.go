@@ -20,9 +20,11 @@ const openColumns = `id, probes, started_at, login_at is not null`
 const overdue = `
   from tests where finished_at is null and deadline <= ?1 order by deadline limit ?2`
 
+// Who holds a lease is not finished; saying so would offer the planner the
+// index by deadline, which holds every test that waits.
 const lost = `
   from tests
- where lease_id is not null and lease_until < ?1 and finished_at is null and (login_at is not null or probes >= ?3)
+ where lease_id is not null and lease_until < ?1 and (login_at is not null or probes >= ?3)
  order by deadline limit ?2`
 
 const openOf = `
@@ -139,7 +141,7 @@ func (s *Store) endFound(
 	return done, n, nil
 }
 
-const lapsed = `lease_id is not null and lease_until < ?1 and login_at is null and finished_at is null`
+const lapsed = `lease_id is not null and lease_until < ?1 and login_at is null`
 
 // A reclaimed test is due from now on: what it waited for before was its lease.
 const reclaimTests = `
@@ -195,17 +197,19 @@ func (s *Store) change(ctx context.Context, query string, args ...any) (tasks []
 	return tasks, err
 }
 
+const raiseTests = `
+update tests
+   set attempt = attempt + 1, idle_since = ?2
+ where id in (select value from json_each(?1)) and finished_at is null and lease_id is null
+returning id, attempt, lane, network`
+
 // Raise gives tests a new attempt: see batch.Sweeper.
 func (s *Store) Raise(ctx context.Context, testIDs []string) ([]batch.Task, error) {
 	list, err := jsonList(testIDs)
 	if err != nil {
 		return nil, fmt.Errorf("raise tests: %w", err)
 	}
-	tasks, err := s.change(ctx, `
-update tests
-   set attempt = attempt + 1, idle_since = ?2
- where id in (select value from json_each(?1)) and finished_at is null and lease_id is null
-returning id, attempt, lane, network`, list, time.Now().UnixMicro())
+	tasks, err := s.change(ctx, raiseTests, list, time.Now().UnixMicro())
 	if err != nil {
 		return nil, fmt.Errorf("raise tests: %w", err)
 	}
