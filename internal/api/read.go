@@ -1,0 +1,164 @@
+package api
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/getkin/kin-openapi/openapi3"
+
+	"dialtone/internal/api/wire"
+	"dialtone/internal/batch"
+	"dialtone/internal/job"
+	"dialtone/internal/probe"
+)
+
+// ReadRequest reads the body of a test call outside of a server: that of the
+// cluster call if its entries have a property, else that of the connection
+// call. It is as strict as the calls themselves, but for what makes sense to a
+// server only: an entry needs no job id, ids may repeat, there may be any
+// number of entries, and a property may be the list itself instead of a text
+// that holds it. The error joins all problems, each with its path and none
+// with a value.
+func ReadRequest(body []byte) (job.Call, []batch.RequestEntry, error) {
+	tree, problems, bad := parseTree(body, "")
+	if bad != nil {
+		return "", nil, bad
+	}
+	if _, is := tree.(map[string]any); !is {
+		return "", nil, errors.New("it must be an object with a list of jobs")
+	}
+	r, err := newReader()
+	if err != nil {
+		return "", nil, err
+	}
+	call := job.Connection
+	if unfoldProperties(tree) {
+		call = job.Cluster
+	}
+	entries, more, err := r.read(call, tree)
+	if err != nil {
+		return "", nil, err
+	}
+	return call, entries, told(append(problems, more...))
+}
+
+// reader is the part of a Server that reads the requests of the test calls.
+type reader struct {
+	server *Server
+}
+
+func newReader() (*reader, error) {
+	doc, err := openapi3.NewLoader().LoadFromData(document)
+	if err != nil {
+		return nil, fmt.Errorf("read openapi.yaml: %w", err)
+	}
+	compiled, err := newShapes(doc)
+	if err != nil {
+		return nil, fmt.Errorf("openapi.yaml: %w", err)
+	}
+	object, err := component(doc, "ClusterEndpoint")
+	if err != nil {
+		return nil, fmt.Errorf("openapi.yaml: %w", err)
+	}
+	return &reader{server: &Server{cfg: Config{}.withDefaults(), shapes: compiled, clusterShape: object}}, nil
+}
+
+// read checks the shape, then the rules.
+func (r *reader) read(call job.Call, tree any) ([]batch.RequestEntry, []problem, error) {
+	route := "POST /v3/:project_id/jobs/batch-connection"
+	if call == job.Cluster {
+		route = "POST /v3/:project_id/jobs/cluster/batch-connection"
+	}
+	operation, ok := r.server.shapes[route]
+	if !ok || operation.body == nil {
+		return nil, nil, fmt.Errorf("openapi.yaml: there is no body of %s", route)
+	}
+	var check checker
+	clean, _ := check.check(operation.body, "", tree)
+	plain, err := json.Marshal(clean)
+	if err != nil {
+		return nil, nil, errors.New("encode the checked request")
+	}
+	if call == job.Cluster {
+		var request wire.TestClusterConnectionsRequest
+		if json.Unmarshal(plain, &request) != nil { // its error quotes values
+			return nil, nil, errors.New("decode the checked request: the document and its types disagree")
+		}
+		entries, wrong := r.clusters(request)
+		return entries, append(check.problems, wrong...), nil
+	}
+	var request wire.TestConnectionsRequest
+	if json.Unmarshal(plain, &request) != nil { // likewise
+		return nil, nil, errors.New("decode the checked request: the document and its types disagree")
+	}
+	entries, wrong := connections(request)
+	return entries, append(check.problems, wrong...), nil
+}
+
+func connections(request wire.TestConnectionsRequest) ([]batch.RequestEntry, []problem) {
+	entries := make([]batch.RequestEntry, len(request.Jobs))
+	var problems []problem
+	for i, given := range request.Jobs {
+		e := endpoint(given)
+		entries[i] = batch.RequestEntry{JobID: given.ID, Endpoints: []batch.Endpoint{e}}
+		for _, p := range e.Validate(job.Connection) {
+			problems = append(problems, ruleProblem(entryPath(i), string(p.Field), p))
+		}
+	}
+	return entries, problems
+}
+
+func (r *reader) clusters(request wire.TestClusterConnectionsRequest) ([]batch.RequestEntry, []problem) {
+	entries := make([]batch.RequestEntry, len(request.Jobs))
+	var problems []problem
+	for i, given := range request.Jobs {
+		entries[i].JobID = given.JobID
+		if !given.Property.IsSet() {
+			continue // a problem already
+		}
+		endpoints, wrong := r.server.property(entryPath(i)+".property", given.Property)
+		entries[i].Endpoints = endpoints
+		problems = append(problems, wrong...)
+	}
+	return entries, problems
+}
+
+// unfoldProperties says whether a request is one of the cluster call, and turns
+// properties that are lists into the text that the call wants.
+func unfoldProperties(tree any) bool {
+	request, _ := tree.(map[string]any)
+	jobs, _ := request["jobs"].([]any)
+	found := false
+	for _, entry := range jobs {
+		fields, _ := entry.(map[string]any)
+		property, ok := fields["property"]
+		found = found || ok
+		switch property.(type) {
+		case []any, map[string]any:
+			text, err := json.Marshal(property)
+			if err != nil {
+				continue // it came from JSON, so this cannot be
+			}
+			fields["property"] = string(text)
+		}
+	}
+	return found
+}
+
+// told turns problems into one error, without those that only a server has.
+func told(problems []problem) error {
+	var all []error
+	for _, p := range arrange(problems) {
+		if p.code == codeMissing && strings.Count(p.path, ".") == 1 && (strings.HasSuffix(p.path, "].id") || strings.HasSuffix(p.path, "].job_id") || strings.HasSuffix(p.path, "].action")) {
+			continue
+		}
+		if p.why.English == "" {
+			all = append(all, errors.New(p.message(probe.English)))
+			continue
+		}
+		all = append(all, errors.New(p.path+": "+p.why.English))
+	}
+	return errors.Join(all...)
+}

@@ -1,0 +1,31 @@
+package api_test
+
+import (
+	"encoding/json"
+	"testing"
+	"time"
+)
+
+// marker stands for every secret: it must come up nowhere.
+const marker = "s3cr3t-Marker-9Zq"
+
+func marshal(t *testing.T, v any) []byte {
+	t.Helper()
+	text, err := json.Marshal(v)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return text
+}
+
+// eventually polls a condition under a deadline.
+func eventually(t *testing.T, condition func() bool) {
+	t.Helper()
+	deadline := time.Now().Add(10 * time.Second)
+	for !condition() {
+		if time.Now().After(deadline) {
+			t.Fatal("it did not come true in time")
+		}
+		<-time.After(2 * time.Millisecond)
+	}
+}
