@@ -125,7 +125,7 @@ func dialCode(err error) Code {
 	if _, ok := errors.AsType[*egress.DeniedError](err); ok {
 		return CodeTargetNotAllowed
 	}
-	if timedOut(context.Background(), err) || errors.Is(err, syscall.ETIMEDOUT) {
+	if outOfTime(err) {
 		return CodeTimeoutConnect
 	}
 	return CodeHostUnreachable
@@ -148,8 +148,11 @@ func timeoutCode(phase Phase, seen egress.Evidence) Code {
 // timedOut treats the socket's deadline like the context's: it can fire a
 // moment earlier.
 func timedOut(ctx context.Context, err error) bool {
-	if errors.Is(ctx.Err(), context.DeadlineExceeded) ||
-		errors.Is(err, context.DeadlineExceeded) || errors.Is(err, os.ErrDeadlineExceeded) {
+	return errors.Is(ctx.Err(), context.DeadlineExceeded) || outOfTime(err)
+}
+
+func outOfTime(err error) bool {
+	if errors.Is(err, context.DeadlineExceeded) || errors.Is(err, os.ErrDeadlineExceeded) || errors.Is(err, syscall.ETIMEDOUT) {
 		return true
 	}
 	timeout, ok := errors.AsType[net.Error](err)

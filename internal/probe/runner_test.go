@@ -107,39 +107,53 @@ func TestRunReportsPhases(t *testing.T) {
 		code   probe.Code
 		states string
 	}{
-		{"all is well", talk, probe.CodeOK,
-			"input:passed policy:passed resolve:skipped connect:passed tls:skipped protocol:passed login:passed session:passed topology:skipped"},
-		{"the prober knows", dialled(func(context.Context, *probe.Session, net.Conn) error {
-			return probe.Fail(probe.CodeVersionUnsupported, nil)
-		}), probe.CodeVersionUnsupported,
-			"input:passed policy:passed resolve:skipped connect:passed tls:skipped protocol:failed login:not_reached session:not_reached topology:not_reached"},
-		{"a verdict on what came before", dialled(func(ctx context.Context, s *probe.Session, _ net.Conn) error {
-			if err := s.BeforeLogin(ctx); err != nil {
+		{
+			"all is well", talk, probe.CodeOK,
+			"input:passed policy:passed resolve:skipped connect:passed tls:skipped protocol:passed login:passed session:passed topology:skipped",
+		},
+		{
+			"the prober knows", dialled(func(context.Context, *probe.Session, net.Conn) error {
+				return probe.Fail(probe.CodeVersionUnsupported, nil)
+			}), probe.CodeVersionUnsupported,
+			"input:passed policy:passed resolve:skipped connect:passed tls:skipped protocol:failed login:not_reached session:not_reached topology:not_reached",
+		},
+		{
+			"a verdict on what came before", dialled(func(ctx context.Context, s *probe.Session, _ net.Conn) error {
+				if err := s.BeforeLogin(ctx); err != nil {
+					return err
+				}
+				s.Enter(probe.PhaseSession)
+				return probe.Fail(probe.CodePasswordExpired, nil)
+			}), probe.CodePasswordExpired,
+			"input:passed policy:passed resolve:skipped connect:passed tls:skipped protocol:passed login:failed session:not_reached topology:not_reached",
+		},
+		{
+			"a refusal that comes late", dialled(func(ctx context.Context, s *probe.Session, _ net.Conn) error {
+				if err := s.BeforeLogin(ctx); err != nil {
+					return err
+				}
+				return probe.Fail(probe.CodeTooManyConnections, nil)
+			}), probe.CodeTooManyConnections,
+			"input:passed policy:passed resolve:skipped connect:passed tls:skipped protocol:passed login:failed session:not_reached topology:not_reached",
+		},
+		{
+			"silence", dialled(func(_ context.Context, _ *probe.Session, conn net.Conn) error {
+				_, err := conn.Read(make([]byte, 1))
 				return err
-			}
-			s.Enter(probe.PhaseSession)
-			return probe.Fail(probe.CodePasswordExpired, nil)
-		}), probe.CodePasswordExpired,
-			"input:passed policy:passed resolve:skipped connect:passed tls:skipped protocol:passed login:failed session:not_reached topology:not_reached"},
-		{"a refusal that comes late", dialled(func(ctx context.Context, s *probe.Session, _ net.Conn) error {
-			if err := s.BeforeLogin(ctx); err != nil {
-				return err
-			}
-			return probe.Fail(probe.CodeTooManyConnections, nil)
-		}), probe.CodeTooManyConnections,
-			"input:passed policy:passed resolve:skipped connect:passed tls:skipped protocol:passed login:failed session:not_reached topology:not_reached"},
-		{"silence", dialled(func(_ context.Context, _ *probe.Session, conn net.Conn) error {
-			_, err := conn.Read(make([]byte, 1))
-			return err
-		}), probe.CodeTimeoutNoReply,
-			"input:passed policy:passed resolve:skipped connect:passed tls:skipped protocol:failed login:not_reached session:not_reached topology:not_reached"},
-		{"a warning", dialled(func(ctx context.Context, s *probe.Session, _ net.Conn) error {
-			s.Warn(probe.PhaseProtocol, probe.CodeServerError)
-			return nil
-		}), probe.CodeOK,
-			"input:passed policy:passed resolve:skipped connect:passed tls:skipped protocol:warned login:skipped session:skipped topology:skipped"},
-		{"an error that nobody knows", func(context.Context, *probe.Session) error { return errors.New("?") }, probe.CodeInternal,
-			"input:passed policy:failed resolve:not_reached connect:not_reached tls:not_reached protocol:not_reached login:not_reached session:not_reached topology:not_reached"},
+			}), probe.CodeTimeoutNoReply,
+			"input:passed policy:passed resolve:skipped connect:passed tls:skipped protocol:failed login:not_reached session:not_reached topology:not_reached",
+		},
+		{
+			"a warning", dialled(func(ctx context.Context, s *probe.Session, _ net.Conn) error {
+				s.Warn(probe.PhaseProtocol, probe.CodeServerError)
+				return nil
+			}), probe.CodeOK,
+			"input:passed policy:passed resolve:skipped connect:passed tls:skipped protocol:warned login:skipped session:skipped topology:skipped",
+		},
+		{
+			"an error that nobody knows", func(context.Context, *probe.Session) error { return errors.New("?") }, probe.CodeInternal,
+			"input:passed policy:failed resolve:not_reached connect:not_reached tls:not_reached protocol:not_reached login:not_reached session:not_reached topology:not_reached",
+		},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			t.Parallel()
@@ -263,8 +277,8 @@ func TestRunAddressLists(t *testing.T) {
 		t.Run(tc.name, func(t *testing.T) {
 			t.Parallel()
 			var list []probe.Address
-			for _, make := range tc.addresses {
-				list = append(list, make(t))
+			for _, begin := range tc.addresses {
+				list = append(list, begin(t))
 			}
 			target, hook := toy(list...), 0
 			target.BeforeLogin = func(context.Context) error { hook++; return nil }

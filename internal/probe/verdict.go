@@ -42,11 +42,11 @@ func (w Words) In(l Language) string {
 	return w.English
 }
 
-// The verdict codes.
-const (
-	CodeOK Code = "ok"
+// CodeOK is the verdict on an endpoint that works.
+const CodeOK Code = "ok"
 
-	// input
+// The verdicts on the request itself.
+const (
 	CodeJobUnknown         Code = "job_unknown"
 	CodeJobDeleted         Code = "job_deleted"
 	CodeJobWrongStatus     Code = "job_wrong_status"
@@ -55,23 +55,31 @@ const (
 	CodeJobForwardNotReady Code = "job_forward_not_ready"
 	CodeEngineUnsupported  Code = "engine_unsupported"
 	CodeCertInvalid        Code = "tls_cert_invalid"
-	CodeCertPassword       Code = "tls_cert_bad_password"
+	CodeCertPassword       Code = "tls_cert_bad_password" //nolint:gosec // a code, not a password
 	CodeCertChecksum       Code = "tls_cert_checksum_mismatch"
+)
 
-	// policy
+// The verdicts of policy.
+const (
 	CodeTargetNotAllowed Code = "target_not_allowed"
 	CodeNoVantage        Code = "no_vantage"
+)
 
-	// resolve
+// The verdicts on the look-up of a name.
+const (
 	CodeDNSNotFound Code = "dns_not_found"
 	CodeDNSFailed   Code = "dns_failed"
+)
 
-	// connect
+// The verdicts on TCP.
+const (
 	CodeConnectionRefused Code = "connection_refused"
 	CodeHostUnreachable   Code = "host_unreachable"
 	CodeTimeoutConnect    Code = "timeout_connect"
+)
 
-	// tls
+// The verdicts on encryption.
+const (
 	CodeTLSRequired           Code = "tls_required"
 	CodeTLSNotSupported       Code = "tls_not_supported_by_server"
 	CodeTLSUntrusted          Code = "tls_cert_untrusted"
@@ -82,31 +90,39 @@ const (
 	CodeTLSHandshake          Code = "tls_handshake_failed"
 	CodeTLSClientCertRejected Code = "tls_client_cert_rejected"
 	CodeTimeoutTLS            Code = "timeout_tls"
+)
 
-	// protocol
-	CodeTimeoutNoReply     Code = "timeout_no_reply"
-	CodeClosedNoReply      Code = "closed_no_reply"
-	CodeProtocolMismatch   Code = "protocol_mismatch"
-	CodeVersionUnsupported Code = "version_unsupported"
-	CodeHostNotAllowed     Code = "host_not_allowed"
-	CodeTooManyConnections Code = "too_many_connections"
-	CodeServerNotReady     Code = "server_not_ready"
-
-	// login
-	CodeAuthFailed          Code = "auth_failed"
-	CodeAuthRequired        Code = "auth_required"
-	CodeAuthMechanism       Code = "auth_mechanism_unsupported"
-	CodeInsecureLogin       Code = "insecure_login_refused"
-	CodeAccountLocked       Code = "account_locked"
-	CodePasswordExpired     Code = "password_expired"
+// The verdicts on what answers, before any login.
+const (
+	CodeTimeoutNoReply      Code = "timeout_no_reply"
+	CodeClosedNoReply       Code = "closed_no_reply"
+	CodeProtocolMismatch    Code = "protocol_mismatch"
+	CodeVersionUnsupported  Code = "version_unsupported"
+	CodeHostNotAllowed      Code = "host_not_allowed"
 	CodeHostNotAllowedOrTLS Code = "host_not_allowed_or_tls_required"
+	CodeTooManyConnections  Code = "too_many_connections"
+	CodeServerNotReady      Code = "server_not_ready"
+)
 
-	// session
+// The verdicts on credentials.
+const (
+	CodeAuthFailed      Code = "auth_failed"
+	CodeAuthRequired    Code = "auth_required"
+	CodeAuthMechanism   Code = "auth_mechanism_unsupported"
+	CodeInsecureLogin   Code = "insecure_login_refused"
+	CodeAccountLocked   Code = "account_locked"
+	CodePasswordExpired Code = "password_expired"
+)
+
+// The verdicts on the database named.
+const (
 	CodeDatabaseUnknown     Code = "database_unknown"
 	CodeDatabaseUnavailable Code = "database_unavailable"
 	CodePermissionDenied    Code = "permission_denied"
+)
 
-	// wherever it happened
+// The verdicts that belong to no one phase.
+const (
 	CodeTimeoutHandshake Code = "timeout_handshake"
 	CodeConnectionLost   Code = "connection_lost"
 	CodePeerAbusive      Code = "peer_abusive"

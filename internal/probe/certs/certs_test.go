@@ -35,17 +35,17 @@ type issuer struct {
 	key  *ecdsa.PrivateKey
 }
 
-func newIssuer(t testing.TB, name string) issuer {
-	t.Helper()
+func newIssuer(tb testing.TB, name string) issuer {
+	tb.Helper()
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
-	return issuer{cert: selfSigned(t, name, key.Public(), key), key: key}
+	return issuer{cert: selfSigned(tb, name, key.Public(), key), key: key}
 }
 
-func selfSigned(t testing.TB, name string, public, private any) *x509.Certificate {
-	t.Helper()
+func selfSigned(tb testing.TB, name string, public, private any) *x509.Certificate {
+	tb.Helper()
 	template := &x509.Certificate{
 		SerialNumber: big.NewInt(time.Now().UnixNano()), Subject: pkix.Name{CommonName: name},
 		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour),
@@ -53,11 +53,11 @@ func selfSigned(t testing.TB, name string, public, private any) *x509.Certificat
 	}
 	der, err := x509.CreateCertificate(rand.Reader, template, template, public, private)
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	cert, err := x509.ParseCertificate(der)
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	return cert
 }

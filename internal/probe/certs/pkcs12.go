@@ -309,7 +309,7 @@ func authenticate(inner []byte, password secret.Text) macData {
 	salt := []byte("dialtone")
 	var phrase []byte
 	for _, unit := range append(utf16.Encode([]rune(password.Reveal())), 0) {
-		phrase = append(phrase, byte(unit>>8), byte(unit))
+		phrase = append(phrase, byte(unit>>8), byte(unit&0xff))
 	}
 	derive := sha1.New() //nolint:gosec // see above
 	derive.Write(bytes.Repeat([]byte{3}, block))

@@ -24,8 +24,8 @@ import (
 	"crypto/tls"
 	"database/sql/driver"
 	"errors"
-	"fmt"
 	"net"
+	"strconv"
 	"strings"
 
 	"github.com/go-sql-driver/mysql"
@@ -205,7 +205,7 @@ func (a *attempt) receive(ctx context.Context, raw net.Conn) (net.Conn, error) {
 	}
 	s.Server(a.greet.product, a.greet.version)
 	s.Fact("auth_plugin_default", a.greet.plugin)
-	s.Fact("tls_offered", fmt.Sprint(a.greet.offersTLS()))
+	s.Fact("tls_offered", strconv.FormatBool(a.greet.offersTLS()))
 
 	w := &watched{Conn: raw, stream: raw, attempt: a, pending: a.greet.forDriver(packet)}
 	switch {

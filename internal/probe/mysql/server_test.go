@@ -144,26 +144,26 @@ func TestMariaDBSeesCleanConnections(t *testing.T) { //nolint:paralleltest // it
 	t.Errorf("%d good tests changed the counters by %v, want %d connections and none aborted", tests, seen, tests)
 }
 
-func adminDB(t testing.TB) *sql.DB {
-	t.Helper()
+func adminDB(tb testing.TB) *sql.DB {
+	tb.Helper()
 	c := driverpkg.NewConfig()
-	c.Net, c.Addr = "tcp", probetest.Need(t, "MARIADB_PLAIN_ADDR")
-	c.User, c.Passwd = "dialtone", probetest.Need(t, "PASSWORD")
+	c.Net, c.Addr = "tcp", probetest.Need(tb, "MARIADB_PLAIN_ADDR")
+	c.User, c.Passwd = "dialtone", probetest.Need(tb, "PASSWORD")
 	connector, err := driverpkg.NewConnector(c)
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	db := sql.OpenDB(connector)
 	db.SetMaxOpenConns(1)
-	t.Cleanup(func() { _ = db.Close() })
+	tb.Cleanup(func() { _ = db.Close() })
 	return db
 }
 
-func counters(t testing.TB, db *sql.DB) map[string]int {
-	t.Helper()
-	rows, err := db.QueryContext(t.Context(), "show global status where variable_name in ('Connections', 'Aborted_clients', 'Aborted_connects', 'Threads_connected')")
+func counters(tb testing.TB, db *sql.DB) map[string]int {
+	tb.Helper()
+	rows, err := db.QueryContext(tb.Context(), "show global status where variable_name in ('Connections', 'Aborted_clients', 'Aborted_connects', 'Threads_connected')")
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	defer func() { _ = rows.Close() }()
 	values := map[string]int{}
@@ -171,22 +171,22 @@ func counters(t testing.TB, db *sql.DB) map[string]int {
 		var name string
 		var value int
 		if err := rows.Scan(&name, &value); err != nil {
-			t.Fatal(err)
+			tb.Fatal(err)
 		}
 		values[name] = value
 	}
 	if err := rows.Err(); err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	return values
 }
 
 // settled waits until no connection but ours is left, then reads the counters.
-func settled(t testing.TB, db *sql.DB) map[string]int {
-	t.Helper()
-	values := counters(t, db)
+func settled(tb testing.TB, db *sql.DB) map[string]int {
+	tb.Helper()
+	values := counters(tb, db)
 	for deadline := time.Now().Add(2 * time.Second); values["Threads_connected"] > 1 && time.Now().Before(deadline); {
-		values = counters(t, db)
+		values = counters(tb, db)
 	}
 	return values
 }

@@ -59,14 +59,17 @@ func TestLoginScripts(t *testing.T) {
 		{"starting up", []answer{say(fatal("57P03", "the database system is starting up"))}, probe.CodeServerNotReady, probe.PhaseProtocol, 0},
 		{"shutting down", []answer{say(fatal("57P01", "terminating"))}, probe.CodeServerNotReady, probe.PhaseProtocol, 0},
 		{"too many, before the login", []answer{say(fatal("53300", "sorry"))}, probe.CodeTooManyConnections, probe.PhaseProtocol, 0},
-		{"no entry, in another language", []answer{say(&pgproto3.ErrorResponse{Severity: "FATAL", Code: "28000", Message: "没有条目", Routine: "ClientAuthentication"})},
-			probe.CodeHostNotAllowedOrTLS, probe.PhaseProtocol, 0},
+		{
+			"no entry, in another language",
+			[]answer{say(&pgproto3.ErrorResponse{Severity: "FATAL", Code: "28000", Message: "没有条目", Routine: "ClientAuthentication"})},
+			probe.CodeHostNotAllowedOrTLS, probe.PhaseProtocol, 0,
+		},
 		{"protocol too new", []answer{say(fatal("0A000", "unsupported frontend protocol"))}, probe.CodeVersionUnsupported, probe.PhaseProtocol, 0},
 		{"a pooler without the database", []answer{say(fatal("08P01", "no such database: dt_login"))}, probe.CodeDatabaseUnknown, probe.PhaseSession, 0},
 		{"a pooler without the user", []answer{say(fatal("08P01", "no such user: dialtone"))}, probe.CodeAuthFailed, probe.PhaseLogin, 0},
 		{"a pooler that wants TLS", []answer{say(fatal("08P01", "SSL required"))}, probe.CodeTLSRequired, probe.PhaseTLS, 0},
 		{"a pooler that is full", []answer{say(fatal("08P01", "no more connections allowed (max_client_conn)"))}, probe.CodeTooManyConnections, probe.PhaseProtocol, 0},
-		{"an error of its own", []answer{say(fatal("XX000", "you said " + probetest.Password))}, probe.CodeServerError, probe.PhaseProtocol, 0},
+		{"an error of its own", []answer{say(fatal("XX000", "you said "+probetest.Password))}, probe.CodeServerError, probe.PhaseProtocol, 0},
 		{"trust", []answer{say(let...), (*fake).statements}, probe.CodeOK, "", 0},
 		{"clear text", []answer{say(&pgproto3.AuthenticationCleartextPassword{}), hears}, probe.CodeInsecureLogin, probe.PhaseLogin, 0},
 		{"GSSAPI", []answer{say(&pgproto3.AuthenticationGSS{}), hears}, probe.CodeAuthMechanism, probe.PhaseLogin, 0},
@@ -150,7 +153,7 @@ func TestClearTextWhereAllowed(t *testing.T) {
 }
 
 // Nothing of the surroundings reaches the server or changes the verdict.
-func TestSurroundingsHaveNoSay(t *testing.T) { //nolint:paralleltest // it changes the environment
+func TestSurroundingsHaveNoSay(t *testing.T) {
 	home := t.TempDir()
 	write := func(name, text string) string {
 		file := filepath.Join(home, name)

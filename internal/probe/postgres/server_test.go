@@ -108,7 +108,7 @@ func TestPostgreSQLSeesCleanSessions(t *testing.T) { //nolint:paralleltest // it
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer func() { _ = admin.Close(context.Background()) }() //nolint:usetesting // the test's context has ended by then
+	defer func() { _ = admin.Close(context.Background()) }()
 	const tests = 50
 	runner := probetest.Runner(t, postgres.New(postgres.Config{}), serverTimeout)
 	var seen [][2]int

@@ -113,8 +113,10 @@ func (s *Suite) hostile(t *testing.T) {
 			_, _ = conn.Write([]byte("HTTP/1.1 400 Bad Request\r\nConnection: close\r\n\r\n"))
 			drain(conn)
 		}, want{code: probe.CodeProtocolMismatch, phase: probe.PhaseProtocol, looks: "http"}},
-		{"speaks SSH", func(conn net.Conn) { _, _ = conn.Write([]byte("SSH-2.0-OpenSSH_9.2p1\r\n")); drain(conn) },
-			want{code: probe.CodeProtocolMismatch, phase: probe.PhaseProtocol, looks: "ssh"}},
+		{
+			"speaks SSH", func(conn net.Conn) { _, _ = conn.Write([]byte("SSH-2.0-OpenSSH_9.2p1\r\n")); drain(conn) },
+			want{code: probe.CodeProtocolMismatch, phase: probe.PhaseProtocol, looks: "ssh"},
+		},
 		{"is busy", s.Busy, want{code: probe.CodeTooManyConnections, phase: probe.PhaseProtocol}},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
@@ -147,7 +149,7 @@ func (s *Suite) tls(t *testing.T) {
 	future := ours.Server(t, func(c *x509.Certificate) { c.NotBefore = time.Now().Add(time.Hour) })
 	foreign := rogue.Server(t, nil)
 	old := good.Clone()
-	old.MinVersion, old.MaxVersion = tls.VersionTLS10, tls.VersionTLS11 //nolint:gosec // the point of the case
+	old.MinVersion, old.MaxVersion = tls.VersionTLS10, tls.VersionTLS11
 
 	failed := func(code probe.Code) want { return want{code: code, phase: probe.PhaseTLS} }
 	ok := want{code: probe.CodeOK}
@@ -224,10 +226,14 @@ func (s *Suite) brokenTLS(t *testing.T, ours *Authority) {
 		want  want
 	}{
 		{"tarpit", upgraded(drain), want{code: probe.CodeTimeoutTLS, phase: probe.PhaseTLS}},
-		{"plain text where TLS was due", upgraded(func(conn net.Conn) { _, _ = conn.Write(s.Opening); drain(conn) }),
-			want{code: probe.CodeTLSHandshake, phase: probe.PhaseTLS}},
-		{"reset where TLS was due", upgraded(func(conn net.Conn) { _, _ = conn.Read(make([]byte, 4096)); reset(conn) }),
-			want{code: probe.CodeConnectionLost, phase: probe.PhaseTLS}},
+		{
+			"plain text where TLS was due", upgraded(func(conn net.Conn) { _, _ = conn.Write(s.Opening); drain(conn) }),
+			want{code: probe.CodeTLSHandshake, phase: probe.PhaseTLS},
+		},
+		{
+			"reset where TLS was due", upgraded(func(conn net.Conn) { _, _ = conn.Read(make([]byte, 4096)); reset(conn) }),
+			want{code: probe.CodeConnectionLost, phase: probe.PhaseTLS},
+		},
 		{"silent", drain, want{code: probe.CodeTimeoutNoReply, phase: probe.PhaseProtocol}},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
@@ -329,7 +335,7 @@ func (s *Suite) hook(t *testing.T) {
 }
 
 // memory: a server that sends without end costs little. It runs alone.
-func (s *Suite) memory(t *testing.T) { //nolint:paralleltest // it counts what the whole process allocates
+func (s *Suite) memory(t *testing.T) {
 	const most = 8 << 20
 	for name, serve := range map[string]func(net.Conn){
 		"never ends":           s.Endless,

@@ -59,29 +59,29 @@ type Suite struct {
 const Timeout = time.Second
 
 // Policy allows loopback, and with it the servers of a test.
-func Policy(t testing.TB) *egress.Policy {
-	t.Helper()
+func Policy(tb testing.TB) *egress.Policy {
+	tb.Helper()
 	p, err := egress.New(egress.Config{Open: true, Local: true})
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	return p
 }
 
 // Runner makes a runner for one prober.
-func Runner(t testing.TB, p probe.Prober, timeout time.Duration) *probe.Runner {
-	t.Helper()
-	return newRunner(t, Policy(t), p, timeout)
+func Runner(tb testing.TB, p probe.Prober, timeout time.Duration) *probe.Runner {
+	tb.Helper()
+	return newRunner(tb, Policy(tb), p, timeout)
 }
 
-func newRunner(t testing.TB, policy *egress.Policy, p probe.Prober, timeout time.Duration) *probe.Runner {
-	t.Helper()
+func newRunner(tb testing.TB, policy *egress.Policy, p probe.Prober, timeout time.Duration) *probe.Runner {
+	tb.Helper()
 	r, err := probe.NewRunner(policy, []probe.Prober{p}, probe.RunnerConfig{
 		Timeout: timeout,
-		OnPanic: func(_ probe.Engine, stack []byte) { t.Logf("a panic was caught:\n%s", stack) },
+		OnPanic: func(_ probe.Engine, stack []byte) { tb.Logf("a panic was caught:\n%s", stack) },
 	})
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	return r
 }
@@ -137,52 +137,52 @@ func (s *Suite) check(t *testing.T, target probe.Target, w want) probe.Report {
 }
 
 // WellFormed checks what every report must fulfil.
-func WellFormed(t testing.TB, r probe.Report) {
-	t.Helper()
+func WellFormed(tb testing.TB, r probe.Report) {
+	tb.Helper()
 	if !r.Code.Known() {
-		t.Errorf("the code %q is not in the table", r.Code)
+		tb.Errorf("the code %q is not in the table", r.Code)
 	}
 	if len(r.Phases) != len(probe.Phases()) {
-		t.Fatalf("the report has %d phases, want all", len(r.Phases))
+		tb.Fatalf("the report has %d phases, want all", len(r.Phases))
 	}
 	for i, p := range probe.Phases() {
 		row := r.Phases[i]
 		switch {
 		case row.Phase != p:
-			t.Errorf("phase %d is %s, want %s", i, row.Phase, p)
+			tb.Errorf("phase %d is %s, want %s", i, row.Phase, p)
 		case (row.State == probe.Failed) != (p == r.Phase):
-			t.Errorf("phase %s is %s in a report that failed in %q", p, row.State, r.Phase)
+			tb.Errorf("phase %s is %s in a report that failed in %q", p, row.State, r.Phase)
 		case row.StartMS < 0 || row.DurationMS < 0:
-			t.Errorf("phase %s has negative times: %+v", p, row)
+			tb.Errorf("phase %s has negative times: %+v", p, row)
 		}
 	}
 	if r.StartedAt.IsZero() || r.StartedAt.Location() != time.UTC {
-		t.Errorf("started at %v, want a time in UTC", r.StartedAt)
+		tb.Errorf("started at %v, want a time in UTC", r.StartedAt)
 	}
 	if r.OK() != (r.Phase == "") {
-		t.Errorf("code %s with phase %q", r.Code, r.Phase)
+		tb.Errorf("code %s with phase %q", r.Code, r.Phase)
 	}
 }
 
-func inJSON(t testing.TB, r probe.Report) string {
-	t.Helper()
+func inJSON(tb testing.TB, r probe.Report) string {
+	tb.Helper()
 	b, err := json.Marshal(r)
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	return string(b)
 }
 
 // silent fails if text holds the password in any form.
-func silent(t testing.TB, password, text string) {
-	t.Helper()
+func silent(tb testing.TB, password, text string) {
+	tb.Helper()
 	quoted, _ := json.Marshal(password)
 	for _, form := range []string{
 		password, url.QueryEscape(password), url.PathEscape(password), string(quoted[1 : len(quoted)-1]),
 		base64.StdEncoding.EncodeToString([]byte(password)), base64.URLEncoding.EncodeToString([]byte(password)),
 	} {
 		if strings.Contains(text, form) {
-			t.Errorf("the password is in %s", text)
+			tb.Errorf("the password is in %s", text)
 		}
 	}
 }

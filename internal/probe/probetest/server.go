@@ -24,11 +24,11 @@ type Server struct {
 
 // Serve starts a server that ends with the test. The handler owns its
 // connection; it should end when the client closes it.
-func Serve(t testing.TB, handle func(s *Server, conn net.Conn)) *Server {
-	t.Helper()
-	listener, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:0")
+func Serve(tb testing.TB, handle func(s *Server, conn net.Conn)) *Server {
+	tb.Helper()
+	listener, err := (&net.ListenConfig{}).Listen(tb.Context(), "tcp", "127.0.0.1:0")
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	s := &Server{Addr: addrPort(listener.Addr()), listener: listener}
 	accepting := make(chan struct{})
@@ -46,10 +46,10 @@ func Serve(t testing.TB, handle func(s *Server, conn net.Conn)) *Server {
 			})
 		}
 	}()
-	t.Cleanup(func() {
+	tb.Cleanup(func() {
 		_ = listener.Close()
 		<-accepting
-		s.Wait(t)
+		s.Wait(tb)
 	})
 	return s
 }
@@ -65,14 +65,14 @@ func (s *Server) Accepted() int { return int(s.accepted.Load()) }
 
 // Wait fails the test if a connection is still open after a while: then the
 // client has left it behind.
-func (s *Server) Wait(t testing.TB) {
-	t.Helper()
+func (s *Server) Wait(tb testing.TB) {
+	tb.Helper()
 	done := make(chan struct{})
 	go func() { s.handlers.Wait(); close(done) }()
 	select {
 	case <-done:
 	case <-time.After(5 * time.Second):
-		t.Error("a connection was left open")
+		tb.Error("a connection was left open")
 	}
 }
 
@@ -137,59 +137,59 @@ func flood(conn net.Conn, b []byte) {
 }
 
 // closedPort is an address on which nothing listens.
-func closedPort(t testing.TB) netip.AddrPort {
-	t.Helper()
+func closedPort(tb testing.TB) netip.AddrPort {
+	tb.Helper()
 	// Bound but not listening: nobody else gets the port, and it refuses.
 	fd, err := syscall.Socket(syscall.AF_INET, syscall.SOCK_STREAM|syscall.SOCK_CLOEXEC, 0)
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
-	t.Cleanup(func() { _ = syscall.Close(fd) })
-	return bind(t, fd)
+	tb.Cleanup(func() { _ = syscall.Close(fd) })
+	return bind(tb, fd)
 }
 
-func bind(t testing.TB, fd int) netip.AddrPort {
-	t.Helper()
+func bind(tb testing.TB, fd int) netip.AddrPort {
+	tb.Helper()
 	if err := syscall.Bind(fd, &syscall.SockaddrInet4{Addr: [4]byte{127, 0, 0, 1}}); err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	name, err := syscall.Getsockname(fd)
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	in4, ok := name.(*syscall.SockaddrInet4)
 	if !ok {
-		t.Fatalf("socket name is a %T", name)
+		tb.Fatalf("socket name is a %T", name)
 	}
 	return netip.AddrPortFrom(netip.AddrFrom4(in4.Addr), uint16(in4.Port))
 }
 
 // blackHole is an address that never answers: its queue of connections is
 // full, so the kernel drops what comes, as a firewall does.
-func blackHole(t testing.TB) netip.AddrPort {
-	t.Helper()
+func blackHole(tb testing.TB) netip.AddrPort {
+	tb.Helper()
 	fd, err := syscall.Socket(syscall.AF_INET, syscall.SOCK_STREAM|syscall.SOCK_CLOEXEC, 0)
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
-	t.Cleanup(func() { _ = syscall.Close(fd) })
-	addr := bind(t, fd)
+	tb.Cleanup(func() { _ = syscall.Close(fd) })
+	addr := bind(tb, fd)
 	if err := syscall.Listen(fd, 0); err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	for range 16 {
-		ctx, cancel := context.WithTimeout(t.Context(), 200*time.Millisecond)
+		ctx, cancel := context.WithTimeout(tb.Context(), 200*time.Millisecond)
 		conn, err := (&net.Dialer{}).DialContext(ctx, "tcp", addr.String())
 		cancel()
 		if errors.Is(err, context.DeadlineExceeded) || isTimeout(err) {
 			return addr
 		}
 		if err != nil {
-			t.Fatal(err)
+			tb.Fatal(err)
 		}
-		t.Cleanup(func() { _ = conn.Close() })
+		tb.Cleanup(func() { _ = conn.Close() })
 	}
-	t.Fatal("the queue of connections does not fill")
+	tb.Fatal("the queue of connections does not fill")
 	return addr
 }
 
