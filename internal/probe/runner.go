@@ -28,7 +28,7 @@ type RunnerConfig struct {
 // Runner makes tests: it chooses the prober, opens the edge, keeps the time
 // and judges what came of it. It is safe for concurrent use.
 type Runner struct {
-	policy  *egress.Policy
+	policy  atomic.Pointer[egress.Policy]
 	probers map[Engine]Prober
 	cfg     RunnerConfig
 }
@@ -43,7 +43,8 @@ func NewRunner(policy *egress.Policy, probers []Prober, cfg RunnerConfig) (*Runn
 	if cfg.OnPanic == nil {
 		cfg.OnPanic = func(Engine, []byte) {}
 	}
-	r := &Runner{policy: policy, probers: map[Engine]Prober{}, cfg: cfg}
+	r := &Runner{probers: map[Engine]Prober{}, cfg: cfg}
+	r.policy.Store(policy)
 	for _, p := range probers {
 		for _, e := range p.Engines() {
 			if r.probers[e] != nil {
@@ -54,6 +55,9 @@ func NewRunner(policy *egress.Policy, probers []Prober, cfg RunnerConfig) (*Runn
 	}
 	return r, nil
 }
+
+// Obey replaces the policy; tests under way keep the one that they began with.
+func (r *Runner) Obey(policy *egress.Policy) { r.policy.Store(policy) }
 
 // Supports says whether there is a prober for engine.
 func (r *Runner) Supports(engine Engine) bool { return r.probers[engine] != nil }
@@ -164,10 +168,10 @@ func (r *run) one(ctx context.Context, address Address, login bool, left int) Re
 		defer cancel()
 	}
 	scope := egress.Scope{Project: r.target.Project, Network: r.target.Network, DNS: r.target.DNS}
-	edge := r.runner.policy.Open(ctx, scope, r.runner.cfg.Limits)
+	edge := r.runner.policy.Load().Open(ctx, scope, r.runner.cfg.Limits)
 	s := &Session{
 		Target: r.target, Address: address, Login: login,
-		edge: edge, roots: r.roots, gate: r.gate, trace: newTrace(r.start),
+		edge: edge, roots: r.roots, gate: r.gate, trace: newTrace(r.start), scrubber: newScrubber(r.target),
 	}
 	s.trace.enter(PhaseInput)
 	err := r.locate(ctx, s, scope)

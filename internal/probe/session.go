@@ -21,10 +21,11 @@ type Session struct {
 	// Login is false when the prober must stop before sending credentials.
 	Login bool
 
-	edge  *egress.Edge
-	roots *x509.CertPool
-	gate  *loginGate
-	trace *trace
+	edge     *egress.Edge
+	roots    *x509.CertPool
+	gate     *loginGate
+	trace    *trace
+	scrubber func() *secret.Scrubber
 }
 
 // Dial connects through the edge: policy, budget, deadline and byte cap apply.
@@ -82,7 +83,26 @@ func (s *Session) Fact(name, value string) {
 
 // printable makes a foreign text fit for evidence.
 func (s *Session) printable(text string) string {
-	return secret.Scrub(text, s.Target.SecretTexts()...)
+	if text == "" {
+		return ""
+	}
+	return s.scrubber().Scrub(text)
+}
+
+// newScrubber prepares what must not come back in foreign texts, when the
+// first of them arrives. Certificates and stores are not among it: they are
+// long, and the other side is never given them.
+func newScrubber(t *Target) func() *secret.Scrubber {
+	const longestPassword = 1024
+	return sync.OnceValue(func() *secret.Scrubber {
+		var texts []secret.Text
+		for _, text := range t.SecretTexts() {
+			if len(text.Reveal()) <= longestPassword {
+				texts = append(texts, text)
+			}
+		}
+		return secret.NewScrubber(texts...)
+	})
 }
 
 // loginGate lets the login mark be set once per test, whatever a driver does.

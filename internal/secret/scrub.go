@@ -22,7 +22,19 @@ const (
 // letter case and in its URL-, base64-, hex-, JSON-, Go- and HTML-escaped
 // forms; then the text is cut to 256 characters, all of them printable.
 func Scrub(text string, secrets ...Text) string {
-	forms := allForms(secrets)
+	return NewScrubber(secrets...).Scrub(text)
+}
+
+// Scrubber is Scrub for many texts: the forms of its secrets, of which there
+// are a dozen each, are made once. It is safe for concurrent use.
+type Scrubber struct{ forms []form }
+
+// NewScrubber makes a Scrubber that hides these secrets.
+func NewScrubber(secrets ...Text) *Scrubber { return &Scrubber{forms: allForms(secrets)} }
+
+// Scrub is the function Scrub with the Scrubber's secrets.
+func (c *Scrubber) Scrub(text string) string {
+	forms := c.forms
 	var spans []span
 	if len(text) > scrubRead {
 		text = text[:scrubRead]
