@@ -19,7 +19,6 @@ import (
 	"strconv"
 	"strings"
 	"sync"
-	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -83,9 +82,6 @@ func Need(t *testing.T, name string) string {
 	}
 	return value
 }
-
-// databases numbers Redis databases so that systems do not share queues.
-var databases atomic.Int32
 
 // System is an api with its workers, on a Postgres database and a Redis
 // database of its own.
@@ -154,12 +150,12 @@ func (s *System) database() {
 	s.DSN = fmt.Sprintf("postgres://%s:%s@%s/%s?sslmode=disable", cfg.User, cfg.Password, store, name)
 }
 
-// queue takes an empty Redis database.
+// queue takes an empty Redis database that no other system has, whichever test
+// binary started it.
 func (s *System) queue() {
 	s.T.Helper()
 	addr := Need(s.T, "DIALTONE_TEST_REDIS_ADDR")
-	number := int(databases.Add(1)) % 16
-	url := fmt.Sprintf("redis://%s/%d", addr, number)
+	url := fmt.Sprintf("redis://%s/%d", addr, s.reserve())
 	var err error
 	if s.redis, err = queue.Connect(queue.Config{URL: secret.New(url)}); err != nil {
 		s.T.Fatal(err)
@@ -167,6 +163,33 @@ func (s *System) queue() {
 	s.T.Cleanup(func() { _ = s.redis.Close() })
 	s.FlushRedis()
 	s.env = append(s.env, "DIALTONE_REDIS_URL="+url)
+}
+
+// reserve takes the number of a Redis database until the test ends, by a lock
+// in Postgres, which does not outlive this process. Number 0 is for the tests
+// of packages.
+func (s *System) reserve() int {
+	s.T.Helper()
+	conn, err := pgx.Connect(s.T.Context(), Need(s.T, "DIALTONE_TEST_POSTGRES_DSN"))
+	if err != nil {
+		s.T.Fatal(err)
+	}
+	s.T.Cleanup(func() { _ = conn.Close(context.Background()) })
+	const first, last, space = 1, 15, 0x6474 // Redis has 16 unless told otherwise
+	number := 0
+	Eventually(s.T, 5*time.Minute, "a Redis database is free", func() bool {
+		for n := first; n <= last && number == 0; n++ {
+			var mine bool
+			if err := conn.QueryRow(s.T.Context(), "select pg_try_advisory_lock($1, $2)", space, n).Scan(&mine); err != nil {
+				s.T.Fatal(err)
+			}
+			if mine {
+				number = n
+			}
+		}
+		return number != 0
+	})
+	return number
 }
 
 // files writes what the binaries read: keys, callers, allow-list.
