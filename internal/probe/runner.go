@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"net/netip"
 	"runtime/debug"
+	"sync/atomic"
 	"time"
 
 	"dialtone/internal/egress"
@@ -20,6 +21,10 @@ type RunnerConfig struct {
 	Timeout time.Duration
 	// Limits bound what one address of a test may use. See egress.Limits.
 	Limits egress.Limits
+	// Denial is the least time that a forbidden target takes, so that it cannot
+	// be told by the clock whether a name was looked up. Default 250 ms;
+	// negative: none.
+	Denial time.Duration
 	// OnPanic is told of a prober that panicked; the value may hold anything
 	// the other side sent, so only the stack is given. Default: nothing.
 	OnPanic func(engine Engine, stack []byte)
@@ -40,6 +45,7 @@ func NewRunner(policy *egress.Policy, probers []Prober, cfg RunnerConfig) (*Runn
 		return nil, fmt.Errorf("probe timeout %s is negative", cfg.Timeout)
 	}
 	cfg.Timeout = cmp.Or(cfg.Timeout, 15*time.Second)
+	cfg.Denial = cmp.Or(cfg.Denial, 250*time.Millisecond)
 	if cfg.OnPanic == nil {
 		cfg.OnPanic = func(Engine, []byte) {}
 	}
@@ -174,7 +180,7 @@ func (r *run) one(ctx context.Context, address Address, login bool, left int) Re
 		edge: edge, roots: r.roots, gate: r.gate, trace: newTrace(r.start), scrubber: newScrubber(r.target),
 	}
 	s.trace.enter(PhaseInput)
-	err := r.locate(ctx, s, scope)
+	err := r.locate(ctx, s)
 	if err == nil {
 		err = r.guarded(ctx, s)
 	}
@@ -182,15 +188,38 @@ func (r *run) one(ctx context.Context, address Address, login bool, left int) Re
 	seen := edge.Evidence()
 	code, phase := classify(ctx, err, s, seen)
 	rows, evidence := s.trace.finish(phase, code)
+	if code == CodeTargetNotAllowed && !seen.Used.IsValid() {
+		r.deny(ctx)
+		return denied(rows)
+	}
 	addEdge(&evidence, r.target.Engine, seen, code)
 	return Report{Code: code, Phase: phase, Phases: rows, Evidence: evidence}
 }
 
+// deny waits until a denial has taken its time.
+func (r *run) deny(ctx context.Context) {
+	timer := time.NewTimer(time.Until(r.start.Add(r.runner.cfg.Denial)))
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+	case <-ctx.Done():
+	}
+}
+
+// denied is the report on a forbidden target: it says nothing of what the name
+// resolved to, nor how long that took.
+func denied(rows []PhaseResult) Report {
+	for i := range rows {
+		rows[i].StartMS, rows[i].DurationMS = 0, 0
+	}
+	return Report{Code: CodeTargetNotAllowed, Phase: PhasePolicy, Phases: rows}
+}
+
 // locate asks the policy and resolves the name, before any prober runs. A name
 // that the policy refuses is not looked up.
-func (r *run) locate(ctx context.Context, s *Session, scope egress.Scope) error {
+func (r *run) locate(ctx context.Context, s *Session) error {
 	s.trace.enter(PhasePolicy)
-	if err := r.runner.policy.CheckName(scope, s.Address.Host, s.Address.Port); err != nil {
+	if err := s.edge.CheckName(s.Address.Host, s.Address.Port); err != nil {
 		return err
 	}
 	if _, err := netip.ParseAddr(s.Address.Host); err != nil {

@@ -469,3 +469,60 @@ func BenchmarkRun(b *testing.B) {
 		}
 	}
 }
+
+// A forbidden target looks the same whether its name was refused, or looked up
+// and its address refused.
+func TestRunDeniesAlike(t *testing.T) {
+	t.Parallel()
+	policy, err := egress.New(egress.Config{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	const least = 50 * time.Millisecond
+	runner, err := probe.NewRunner(policy, []probe.Prober{scripted(talk)}, probe.RunnerConfig{Denial: least})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var reports []probe.Report
+	for _, host := range []string{"127.0.0.1", "localhost", "169.254.169.254", "no-such-host.invalid"} {
+		target := toy(probe.Address{Host: host, Port: 1})
+		target.Network = "vpc" // where only what is listed may be looked up
+		start := time.Now()
+		r, err := runner.Run(t.Context(), target)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if took := time.Since(start); took < least {
+			t.Errorf("%s was denied after %s, want at least %s", host, took, least)
+		}
+		r.StartedAt, r.DurationMS = time.Time{}, 0
+		reports = append(reports, r)
+	}
+	for _, r := range reports[1:] {
+		if diff := cmp.Diff(reports[0], r); diff != "" {
+			t.Errorf("two denials differ:\n%s", diff)
+		}
+	}
+	if reports[0].Code != probe.CodeTargetNotAllowed {
+		t.Errorf("code = %s, want %s", reports[0].Code, probe.CodeTargetNotAllowed)
+	}
+}
+
+// A new policy holds for the next test.
+func TestRunnerObeys(t *testing.T) {
+	t.Parallel()
+	closed, err := egress.New(egress.Config{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	runner := probetest.Runner(t, scripted(talk), time.Second)
+	for _, tc := range []struct {
+		policy *egress.Policy
+		want   probe.Code
+	}{{probetest.Policy(t), probe.CodeOK}, {closed, probe.CodeTargetNotAllowed}, {probetest.Policy(t), probe.CodeOK}} {
+		runner.Obey(tc.policy)
+		if r, err := runner.Run(t.Context(), toy(quiet(t))); err != nil || r.Code != tc.want {
+			t.Errorf("Run() = %s, %v, want %s", r.Code, err, tc.want)
+		}
+	}
+}
