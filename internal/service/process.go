@@ -1,0 +1,207 @@
+package service
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"os/signal"
+	"sync"
+	"syscall"
+	"time"
+
+	"dialtone/internal/config"
+	"dialtone/internal/egress"
+	"dialtone/internal/probe"
+	"dialtone/internal/queue"
+	"dialtone/internal/secret"
+	"dialtone/internal/store/postgres"
+	"dialtone/internal/telemetry"
+)
+
+// Base is the configuration that api and worker have in common.
+type Base struct {
+	// Kind is api or worker.
+	Kind        string
+	AdminListen string
+	Admin       config.Admin
+	Postgres    config.Postgres
+	Redis       config.Redis
+	Keys        config.Keys
+	Telemetry   config.Telemetry
+}
+
+// Process is what every process stands on: its log, metrics, traces and admin
+// server, the store and the queue. None of them needs its server to be there
+// yet; readiness says whether it is.
+type Process struct {
+	Name     string
+	Log      *slog.Logger
+	Box      *secret.Box
+	Store    *postgres.Store
+	Redis    *queue.Redis
+	Metrics  *telemetry.Metrics
+	Tracer   *telemetry.Tracer
+	Observer *telemetry.Observer
+
+	admin *telemetry.Admin
+}
+
+// NewProcess opens what a process stands on. Close it.
+func NewProcess(ctx context.Context, stderr io.Writer, b Base) (p *Process, err error) {
+	p = &Process{Name: Name(b.Kind)}
+	defer func() {
+		if err != nil {
+			p.Close()
+			p = nil
+		}
+	}()
+	log, err := telemetry.NewLogger(stderr, b.Telemetry.LogLevel, b.Telemetry.LogFormat)
+	if err != nil {
+		return p, err
+	}
+	p.Log = log.With("process", p.Name)
+	if p.Box, err = secret.OpenBox(b.Keys.Keyset); err != nil {
+		return p, fmt.Errorf("DIALTONE_KEYSET: %w", err)
+	}
+	if p.Store, err = OpenPostgres(ctx, b.Postgres, p.Box); err != nil {
+		return p, err
+	}
+	if p.Redis, err = OpenRedis(p.Log, p.Name, b.Redis); err != nil {
+		return p, err
+	}
+	build := telemetry.ThisBuild(b.Kind)
+	p.Metrics = telemetry.NewMetrics(build)
+	p.Tracer, err = telemetry.NewTracer(ctx, p.Log, telemetry.TraceConfig{
+		Endpoint: b.Telemetry.OTLPEndpoint, Headers: b.Telemetry.OTLPHeaders, Ratio: b.Telemetry.TraceRatio, Build: build,
+	})
+	if err != nil {
+		return p, err
+	}
+	p.Observer = telemetry.NewObserver(p.Metrics, p.Tracer)
+	p.watch()
+	adminTLS, err := ServerTLS(b.Admin.AdminTLSCertFile, b.Admin.AdminTLSKeyFile)
+	if err != nil {
+		return p, fmt.Errorf("admin listener: %w", err)
+	}
+	p.admin, err = telemetry.NewAdmin(ctx, p.Log, p.Metrics.Gatherer(), telemetry.AdminConfig{
+		Listen: b.AdminListen, TLS: adminTLS, Pprof: b.Admin.Pprof,
+		Checks: []telemetry.Check{
+			{Name: "postgres", Do: p.Store.Ping},
+			{Name: "keys", Do: p.Store.CheckKeys},
+			{Name: "redis", Do: p.Redis.Ping},
+			{Name: "redis_policy", Do: p.redisPolicy, Advisory: true},
+		},
+	})
+	return p, err
+}
+
+// watch shows the pools and the queues in the metrics.
+func (p *Process) watch() {
+	p.Metrics.WatchPostgres(func() telemetry.PostgresPool {
+		s := p.Store.Stat()
+		return telemetry.PostgresPool{
+			Acquired: int(s.AcquiredConns()), Idle: int(s.IdleConns()), Constructing: int(s.ConstructingConns()), Max: int(s.MaxConns()),
+			Acquires: s.AcquireCount(), Waits: s.EmptyAcquireCount(), Cancelled: s.CanceledAcquireCount(), Waited: s.AcquireDuration(),
+		}
+	})
+	p.Metrics.WatchRedis(func() telemetry.RedisPool {
+		s := p.Redis.Client().PoolStats()
+		return telemetry.RedisPool{
+			Total: int(s.TotalConns), Idle: int(s.IdleConns),
+			Hits: int64(s.Hits), Misses: int64(s.Misses), Timeouts: int64(s.Timeouts), Stale: int64(s.StaleConns),
+		}
+	})
+	p.Metrics.WatchQueue(func(ctx context.Context) ([]telemetry.QueueDepth, error) {
+		depths, err := p.Redis.Depths(ctx)
+		list := make([]telemetry.QueueDepth, len(depths))
+		for i, d := range depths {
+			list[i] = telemetry.QueueDepth{Queue: d.Queue, Sizes: d.Sizes, Processed: d.Processed, Oldest: d.Oldest}
+		}
+		return list, err
+	})
+}
+
+// redisPolicy complains of a Redis that may evict tasks.
+func (p *Process) redisPolicy(ctx context.Context) error {
+	warning, err := p.Redis.PolicyWarning(ctx)
+	if err == nil && warning != "" {
+		err = errors.New(warning)
+	}
+	return err
+}
+
+// OpenRunner makes the prober of a worker process. The policy denies the
+// addresses of our own servers and of the admin listener; reload reads the
+// allow-list again and keeps the old policy when the new one is bad.
+func (p *Process) OpenRunner(ctx context.Context, cfg config.Worker) (runner *probe.Runner, reload func(context.Context), err error) {
+	servers := append(p.Store.Servers(), RedisServers(cfg.RedisURL)...)
+	open := func(ctx context.Context) (*egress.Policy, error) {
+		own := OwnAddresses(ctx, append(servers, p.admin.Addr().String())...)
+		return OpenPolicy(p.Log, cfg.Egress, own, p.Metrics.Denied)
+	}
+	policy, err := open(ctx)
+	if err != nil {
+		return nil, nil, err
+	}
+	if runner, err = OpenRunner(p.Log, policy, cfg.Work, cfg.Egress, cfg.Timeouts, p.Metrics.Panicked); err != nil {
+		return nil, nil, err
+	}
+	return runner, func(ctx context.Context) {
+		policy, err := open(ctx)
+		if err != nil {
+			p.Log.ErrorContext(ctx, "allow-list not read again; the old one stays in force", "error", err)
+			return
+		}
+		runner.Obey(policy)
+		p.Log.InfoContext(ctx, "allow-list read again")
+	}, nil
+}
+
+// Run runs part until ctx ends. reload is called on SIGHUP. Stopping, the
+// process first says that it is not ready, and shows itself to the end.
+func (p *Process) Run(ctx context.Context, part func(context.Context) error, reload func(context.Context)) error {
+	showing, hide := context.WithCancel(context.WithoutCancel(ctx))
+	context.AfterFunc(ctx, p.admin.Stopping)
+	hangups := make(chan os.Signal, 1)
+	signal.Notify(hangups, syscall.SIGHUP)
+
+	var running sync.WaitGroup
+	var shown error
+	running.Go(func() { shown = p.admin.Run(showing) })
+	running.Go(func() {
+		for {
+			select {
+			case <-hangups:
+				reload(showing)
+			case <-showing.Done():
+				return
+			}
+		}
+	})
+	p.Log.InfoContext(ctx, "admin listener started", "address", p.admin.Addr().String())
+	err := part(ctx)
+	signal.Stop(hangups)
+	hide()
+	running.Wait()
+	return errors.Join(err, shown)
+}
+
+// Close sends what traces are left and closes queue and store.
+func (p *Process) Close() {
+	if p.Tracer != nil {
+		ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second) //nolint:forbidigo // nothing is left that could be cancelled
+		defer cancel()
+		if err := p.Tracer.Shutdown(ctx); err != nil {
+			p.Log.Warn("send the last traces", "error", err)
+		}
+	}
+	if p.Redis != nil {
+		_ = p.Redis.Close()
+	}
+	if p.Store != nil {
+		p.Store.Close()
+	}
+}

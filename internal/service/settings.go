@@ -1,0 +1,221 @@
+package service
+
+import (
+	"context"
+	"crypto/rand"
+	"crypto/tls"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/netip"
+	"net/url"
+	"os"
+	"slices"
+	"strconv"
+	"strings"
+
+	"dialtone/internal/api"
+	"dialtone/internal/auth"
+	"dialtone/internal/batch"
+	"dialtone/internal/config"
+	"dialtone/internal/egress"
+	"dialtone/internal/probe"
+	"dialtone/internal/probe/engines"
+	"dialtone/internal/queue"
+	"dialtone/internal/secret"
+	"dialtone/internal/store/postgres"
+)
+
+// Name makes a name for this process, unique over hosts and restarts: rows,
+// logs and signals use it.
+func Name(kind string) string {
+	host, err := os.Hostname()
+	if err != nil {
+		host = "unknown"
+	}
+	var b [4]byte
+	_, _ = rand.Read(b[:]) // never fails
+	return fmt.Sprintf("%s-%s-%d-%s", kind, host, os.Getpid(), hex.EncodeToString(b[:]))
+}
+
+// APISettings gives each part of an api its share of the configuration.
+func APISettings(name string, r config.Requests, t config.Timeouts) APIConfig {
+	rate := r.RateLimit
+	if rate == 0 {
+		rate = -1
+	}
+	return APIConfig{
+		API: api.Config{
+			MaxEntries: r.MaxEntries, MaxBody: int64(r.BodyLimit), Wait: t.Wait,
+			RequestsPerSecond: rate, Burst: r.RateBurst,
+		},
+		Submit: batch.SubmitConfig{
+			Timeout: t.Wait, BulkTimeout: t.AsyncTimeout, AnyJob: r.Jobs == "any",
+			Verify: probe.Verify(r.TLSVerify), ReplyTo: name,
+		},
+		Producer:    queue.ProducerConfig{TaskTimeout: t.Task()},
+		JobCreation: r.JobCreationDelay,
+		Grace:       r.ShutdownGrace,
+	}
+}
+
+// WorkerSettings gives each part of a worker its share of the configuration.
+func WorkerSettings(name string, w config.Work, t config.Timeouts) WorkerConfig {
+	return WorkerConfig{
+		Worker: batch.WorkerConfig{
+			ID: name, Networks: w.WorkerNetworks, LeaseSlack: t.LeaseSlack, MaxProbes: w.WorkerAttempts,
+		},
+		Relay:    batch.RelayConfig{MaxProbes: w.WorkerAttempts},
+		Queue:    queue.ConsumerConfig{Concurrency: w.WorkerConcurrency},
+		Producer: queue.ProducerConfig{TaskTimeout: t.Task()},
+		Grace:    w.ShutdownGrace,
+	}
+}
+
+// OpenPostgres opens the store. It needs no server yet.
+func OpenPostgres(ctx context.Context, p config.Postgres, box *secret.Box) (*postgres.Store, error) {
+	return postgres.Open(ctx, postgres.Config{
+		DSN: p.PostgresDSN, Box: box, MaxConns: int32(p.PostgresMaxConns), //nolint:gosec // checked by config
+		ConnectTimeout: p.PostgresConnectTimeout,
+	})
+}
+
+// OpenRedis opens the queue. It needs no server yet.
+func OpenRedis(log *slog.Logger, name string, r config.Redis) (*queue.Redis, error) {
+	cfg := queue.Config{
+		URL: r.RedisURL, Username: r.RedisUser, Password: r.RedisPassword,
+		SentinelUsername: r.RedisSentinelUser, SentinelPassword: r.RedisSentinelPassword,
+		ClientName: name, PoolSize: r.RedisPoolSize, Logger: log,
+	}
+	if r.RedisTLSCAFile != "" || r.RedisTLSCertFile != "" || r.RedisTLSServerName != "" {
+		var err error
+		if cfg.TLS, err = queue.TLSFiles(r.RedisTLSCAFile, r.RedisTLSCertFile, r.RedisTLSKeyFile, r.RedisTLSServerName); err != nil {
+			return nil, err
+		}
+	}
+	return queue.Connect(cfg)
+}
+
+// OpenAuth reads the list of callers and, where one is set, asks Keystone.
+func OpenAuth(a config.Auth, box *secret.Box) (*auth.Verifier, error) {
+	var cfg auth.Config
+	if a.AuthFile != "" {
+		file, err := auth.Load(a.AuthFile, box)
+		if err != nil {
+			return nil, fmt.Errorf("DIALTONE_AUTH_FILE: %w", err)
+		}
+		cfg.File = file
+	}
+	if a.KeystoneURL != "" {
+		cfg.Keystone = &auth.KeystoneConfig{
+			URL: a.KeystoneURL, Token: a.KeystoneToken, User: a.KeystoneUser, Password: a.KeystonePassword,
+			Domain: a.KeystoneDomain, Project: a.KeystoneProject, Timeout: a.KeystoneTimeout,
+			CacheFor: a.KeystoneCacheTime, RefuseFor: a.KeystoneRefuseTime,
+		}
+	}
+	return auth.New(cfg)
+}
+
+// OpenPolicy reads the allow-list and adds our own addresses, which no rule
+// can open. denied is told of every denial; nil means nobody.
+func OpenPolicy(log *slog.Logger, e config.Egress, own []netip.AddrPort, denied func(class string, enforced bool)) (*egress.Policy, error) {
+	cfg := egress.Config{
+		Own: append(slices.Clone(own), e.EgressOwn...), Local: e.EgressLocal == "allow", Mode: egress.Mode(e.EgressMode),
+		Report: func(d egress.Decision) {
+			log.Warn("address denied", "project", d.Scope.Project, "network", d.Scope.Network, "class", d.Class, "enforced", d.Enforced)
+			if denied != nil {
+				denied(string(d.Class), d.Enforced)
+			}
+		},
+	}
+	if cfg.Local {
+		log.Warn("loopback addresses may be tested where the allow-list names them")
+	}
+	if e.EgressAllowFile != "" {
+		f, err := os.Open(e.EgressAllowFile)
+		if err != nil {
+			return nil, fmt.Errorf("DIALTONE_EGRESS_ALLOW_FILE: %w", err)
+		}
+		defer func() { _ = f.Close() }() // only read
+		if cfg.Rules, err = egress.ParseRules(f); err != nil {
+			return nil, fmt.Errorf("DIALTONE_EGRESS_ALLOW_FILE: %w", err)
+		}
+	}
+	return egress.New(cfg)
+}
+
+// OpenRunner makes what makes probes. panicked is told of a driver that
+// panicked; nil means nobody.
+func OpenRunner(log *slog.Logger, policy *egress.Policy, w config.Work, e config.Egress, t config.Timeouts, panicked func(probe.Engine)) (*probe.Runner, error) {
+	list := engines.All(engines.Config{AllowRecoverable: w.AllowRecoverablePassword})
+	return probe.NewRunner(policy, list, probe.RunnerConfig{
+		Timeout: t.ProbeTimeout,
+		Limits:  egress.Limits{Dials: e.EgressDials, ReadBytes: int64(e.EgressReadLimit), ConnectTimeout: t.ConnectTimeout},
+		OnPanic: func(engine probe.Engine, stack []byte) {
+			log.Error("a driver panicked", "engine", engine, "stack", string(stack))
+			if panicked != nil {
+				panicked(engine)
+			}
+		},
+	})
+}
+
+// OwnAddresses gives the addresses of our own servers, as far as they are
+// literals or resolve now: a probe must never reach them, whatever the
+// allow-list says.
+func OwnAddresses(ctx context.Context, servers ...string) []netip.AddrPort {
+	var own []netip.AddrPort
+	for _, server := range servers {
+		host, port, err := net.SplitHostPort(server)
+		if err != nil {
+			continue
+		}
+		number, err := strconv.ParseUint(port, 10, 16)
+		if err != nil {
+			continue
+		}
+		addrs, err := net.DefaultResolver.LookupNetIP(ctx, "ip", host)
+		if err != nil {
+			continue // it cannot be reached either, then
+		}
+		for _, a := range addrs {
+			own = append(own, netip.AddrPortFrom(a.Unmap(), uint16(number)))
+		}
+	}
+	return own
+}
+
+// RedisServers lists the host:port pairs of a Redis URL, which may name
+// several.
+func RedisServers(text secret.Text) []string {
+	u, err := url.Parse(text.Reveal())
+	if err != nil || u.Host == "" {
+		return nil
+	}
+	port := "6379"
+	if strings.Contains(u.Scheme, "sentinel") {
+		port = "26379"
+	}
+	var list []string
+	for host := range strings.SplitSeq(u.Host, ",") {
+		if _, _, err := net.SplitHostPort(host); err != nil {
+			host = net.JoinHostPort(strings.Trim(host, "[]"), port)
+		}
+		list = append(list, host)
+	}
+	return list
+}
+
+// ServerTLS reads a listener's certificate; nil when there is none.
+func ServerTLS(cert, key string) (*tls.Config, error) {
+	if cert == "" {
+		return nil, nil //nolint:nilnil // no certificate: plain HTTP
+	}
+	pair, err := tls.LoadX509KeyPair(cert, key)
+	if err != nil {
+		return nil, errors.New("the TLS certificate and key cannot be read or do not fit")
+	}
+	return &tls.Config{Certificates: []tls.Certificate{pair}, MinVersion: tls.VersionTLS12}, nil
+}
