@@ -174,13 +174,16 @@ func (s *Server) receive(c echo.Context) ([]byte, error) {
 		return nil, tooLarge
 	}
 	control := http.NewResponseController(c.Response())
-	if err := control.SetReadDeadline(time.Now().Add(s.cfg.BodyTimeout)); err == nil {
-		defer func() { _ = control.SetReadDeadline(time.Time{}) }() // or a long wait would look like a lost client
-	}
+	timed := control.SetReadDeadline(time.Now().Add(s.cfg.BodyTimeout)) == nil
 	body, err := io.ReadAll(http.MaxBytesReader(c.Response(), r.Body, s.cfg.MaxBody))
 	if err == nil {
+		if timed {
+			_ = control.SetReadDeadline(time.Time{}) // or a long wait would look like a lost client
+		}
 		return body, nil
 	}
+	// What is left of the body is not waited for.
+	c.Response().Header().Set("Connection", "close")
 	if _, long := errors.AsType[*http.MaxBytesError](err); long {
 		return nil, tooLarge
 	}

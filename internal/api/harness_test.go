@@ -6,7 +6,6 @@ import (
 	"encoding/json"
 	"flag"
 	"io"
-	"log/slog"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -62,7 +61,7 @@ func start(t *testing.T, cfg api.Config) *bench {
 func startWith(t *testing.T, cfg api.Config, observer api.Observer) *bench {
 	t.Helper()
 	b := &bench{world: newWorld(), gate: &gate{}, log: &logBook{}}
-	log := slog.New(slog.NewJSONHandler(b.log, &slog.HandlerOptions{Level: slog.LevelDebug}))
+	log := newLog(b.log)
 	var err error
 	b.api, err = api.New(log, api.Parts{
 		Auth: b.gate, Submitter: b.world, Waiter: b.world, Batches: b.world, Ender: b.world, JobReader: b.world, JobWriter: b.world,
@@ -157,6 +156,7 @@ func (b *bench) request(ctx context.Context, t *testing.T, a ask) *http.Request 
 		t.Fatal(err)
 	}
 	req.Header.Set("X-Auth-Token", token)
+	req.Header.Set("X-Request-Id", "test-1")
 	if a.body != "" {
 		req.Header.Set("Content-Type", "application/json")
 	}

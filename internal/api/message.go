@@ -55,6 +55,9 @@ func explain(r probe.Report, most int, l probe.Language) string {
 			text += note
 		}
 	}
+	if note := failedAddresses(r, l); note != "" && utf8.RuneCountInString(text+sentence(note)) <= most {
+		text += sentence(note)
+	}
 	said := strings.TrimSpace(r.Evidence.ServerCode + " " + r.Evidence.ServerText)
 	if said == "" {
 		return cut(text, most)
@@ -68,6 +71,27 @@ func explain(r probe.Report, most int, l probe.Language) string {
 		text += label + cut(said, room)
 	}
 	return cut(text, most)
+}
+
+// failedAddresses says which addresses of a list failed, and how.
+func failedAddresses(r probe.Report, l probe.Language) string {
+	if len(r.Addresses) < 2 {
+		return ""
+	}
+	var bad []string
+	for _, a := range r.Addresses {
+		if a.Code != probe.CodeOK {
+			bad = append(bad, a.Address+" ("+string(a.Code)+")")
+		}
+	}
+	switch {
+	case len(bad) == 0:
+		return ""
+	case l == probe.Chinese:
+		return "失败的地址：" + strings.Join(bad, "、") + "。"
+	default:
+		return "Addresses that failed: " + strings.Join(bad, ", ") + "."
+	}
 }
 
 // explainMany names the failing endpoints of a cluster entry by their index in

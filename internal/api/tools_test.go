@@ -2,6 +2,9 @@ package api_test
 
 import (
 	"encoding/json"
+	"io"
+	"log/slog"
+	"os"
 	"testing"
 	"time"
 )
@@ -28,4 +31,17 @@ func eventually(t *testing.T, condition func() bool) {
 		}
 		<-time.After(2 * time.Millisecond)
 	}
+}
+
+func newLog(to io.Writer) *slog.Logger {
+	return slog.New(slog.NewJSONHandler(to, &slog.HandlerOptions{Level: slog.LevelDebug}))
+}
+
+func readFile(t *testing.T, name string) []byte {
+	t.Helper()
+	text, err := os.ReadFile(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return text
 }
