@@ -14,7 +14,6 @@ import (
 	"dialtone/internal/batch"
 	"dialtone/internal/job"
 	"dialtone/internal/probe"
-	"dialtone/internal/secret"
 )
 
 const (
@@ -361,5 +360,3 @@ func (w *world) setStatus(id string, s job.Status) {
 	r.Status = s
 	w.jobs[id] = r
 }
-
-var _ = secret.New
