@@ -42,7 +42,7 @@ func run(ctx context.Context, args []string, getenv func(string) string, stdout,
 	if err != nil {
 		return err
 	}
-	defer p.Close()
+	defer p.Close(ctx)
 	who, err := service.OpenAuth(cfg.Auth, p.Box)
 	if err != nil {
 		return err

@@ -41,7 +41,7 @@ func run(ctx context.Context, args []string, getenv func(string) string, stdout,
 	if err != nil {
 		return err
 	}
-	defer p.Close()
+	defer p.Close(ctx)
 
 	runner, reload, err := p.OpenRunner(ctx, cfg)
 	if err != nil {

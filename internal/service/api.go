@@ -23,6 +23,11 @@ type APIStore interface {
 	batch.Reader
 	batch.Ender
 	batch.Sweeper
+	JobStore
+}
+
+// JobStore is what an api process needs of a store for jobs.
+type JobStore interface {
 	api.JobReader
 	api.JobWriter
 	// ReadyJobs takes jobs that are older than age out of CREATING.
@@ -52,7 +57,7 @@ type API struct {
 	http   *http.Server
 	hub    *batch.Hub
 	relay  *batch.Relay
-	jobs   APIStore
+	jobs   JobStore
 	cfg    APIConfig
 }
 
@@ -116,7 +121,7 @@ func (a *API) Run(ctx context.Context, l net.Listener) error {
 		stopping, stopped := context.WithTimeout(parts, a.cfg.Grace)
 		err = a.http.Shutdown(stopping)
 		stopped()
-		<-served
+		<-served //nolint:errcheck // ErrServerClosed, once Shutdown has begun
 	}
 	cancel()
 	running.Wait()

@@ -54,7 +54,7 @@ func NewProcess(ctx context.Context, stderr io.Writer, b Base) (p *Process, err 
 	p = &Process{Name: Name(b.Kind)}
 	defer func() {
 		if err != nil {
-			p.Close()
+			p.Close(ctx)
 			p = nil
 		}
 	}()
@@ -190,12 +190,12 @@ func (p *Process) Run(ctx context.Context, part func(context.Context) error, rel
 }
 
 // Close sends what traces are left and closes queue and store.
-func (p *Process) Close() {
+func (p *Process) Close(ctx context.Context) {
 	if p.Tracer != nil {
-		ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second) //nolint:forbidigo // nothing is left that could be cancelled
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
 		defer cancel()
 		if err := p.Tracer.Shutdown(ctx); err != nil {
-			p.Log.Warn("send the last traces", "error", err)
+			p.Log.WarnContext(ctx, "send the last traces", "error", err)
 		}
 	}
 	if p.Redis != nil {

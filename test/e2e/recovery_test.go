@@ -11,7 +11,8 @@ import (
 	"dialtone/test/system"
 )
 
-// TestTarpitsHoldNobodyUp: nine tarpits and one healthy entry in last place.
+// TestTarpitsHoldNobodyUp: nine tarpits and one healthy entry in last place,
+// once alone and then twenty such batches at once.
 func TestTarpitsHoldNobodyUp(t *testing.T) {
 	t.Parallel()
 	s := system.Start(t, system.Options{Workers: 2, Env: []string{"DIALTONE_JOBS=any", "DIALTONE_PROBE_TIMEOUT=3s", "DIALTONE_CONNECT_TIMEOUT=1s"}})
@@ -37,30 +38,27 @@ func TestTarpitsHoldNobodyUp(t *testing.T) {
 			}
 		}
 	}
-	t.Run("one batch", func(t *testing.T) {
-		_, id := s.Test(entries...)
-		check(id)
-	})
-	t.Run("twenty batches at once", func(t *testing.T) {
-		var wg sync.WaitGroup
-		ids := make([]string, 20)
-		for i := range ids {
-			wg.Go(func() {
-				a, err := s.Call(t.Context(), http.MethodPost, "/jobs/batch-connection", map[string]any{"jobs": entries})
-				if err != nil || a.Status != http.StatusOK {
-					t.Errorf("batch %d: %d %s %v", i, a.Status, a.Body, err)
-					return
-				}
-				ids[i] = a.Header.Get("X-Batch-Id")
-			})
-		}
-		wg.Wait()
-		for _, id := range ids {
-			if id != "" {
-				check(id)
+	_, id := s.Test(entries...)
+	check(id)
+
+	var wg sync.WaitGroup
+	ids := make([]string, 20)
+	for i := range ids {
+		wg.Go(func() {
+			a, err := s.Call(t.Context(), http.MethodPost, "/jobs/batch-connection", map[string]any{"jobs": entries})
+			if err != nil || a.Status != http.StatusOK {
+				t.Errorf("batch %d of twenty at once: %d %s %v", i, a.Status, a.Body, err)
+				return
 			}
+			ids[i] = a.Header.Get("X-Batch-Id")
+		})
+	}
+	wg.Wait()
+	for _, id := range ids {
+		if id != "" {
+			check(id)
 		}
-	})
+	}
 }
 
 // TestEveryTestGoesThroughRedis: asynq's own counters equal the number of

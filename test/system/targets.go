@@ -4,6 +4,7 @@ import (
 	"crypto/sha256"
 	"encoding/base64"
 	"encoding/hex"
+	"maps"
 	"net"
 	"os"
 	"path/filepath"
@@ -44,9 +45,7 @@ func Postgres(t *testing.T, user string) Entry {
 // With copies the entry with fields changed; nil removes one.
 func (e Entry) With(fields Entry) Entry {
 	c := Entry{}
-	for k, v := range e {
-		c[k] = v
-	}
+	maps.Copy(c, e)
 	for k, v := range fields {
 		if v == nil {
 			delete(c, k)
