@@ -52,10 +52,12 @@ func (c *conn) Write(b []byte) (int, error) {
 // because its time was up, that is what the driver hears.
 func (c *conn) explain(first *error, err error) error {
 	if errors.Is(err, net.ErrClosed) {
-		if c.closed.Load() {
+		if !c.closed.Load() {
+			err = c.edge.whyClosed(err)
+		}
+		if errors.Is(err, net.ErrClosed) {
 			return err
 		}
-		err = c.edge.whyClosed(err)
 	}
 	c.edge.failed(first, err)
 	return err

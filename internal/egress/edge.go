@@ -175,7 +175,7 @@ func (e *Edge) refused(err error) error {
 	if !e.spend(&e.dials) {
 		return ErrDialBudget
 	}
-	e.dialled(Dial{Addr: denied.Addr, Start: time.Now(), Err: denied})
+	e.dialled(Dial{Host: denied.Host, Addr: denied.Addr, Start: time.Now(), Err: denied})
 	return err
 }
 
@@ -190,7 +190,7 @@ func (e *Edge) connect(ctx context.Context, network, host string, ap netip.AddrP
 	}
 	start := time.Now()
 	raw, err := dialer.DialContext(ctx, network, ap.String())
-	e.dialled(Dial{Addr: ap, Start: start, Took: time.Since(start), Err: err})
+	e.dialled(Dial{Host: host, Addr: ap, Start: start, Took: time.Since(start), Err: err})
 	if denied, ok := errors.AsType[*DeniedError](err); ok {
 		return nil, denied
 	}

@@ -119,6 +119,9 @@ func TestAddressesAreTriedInOrder(t *testing.T) {
 	dialled := func(e *egress.Edge) []string {
 		var all []string
 		for _, d := range e.Evidence().Dials {
+			if d.Host != "" && !strings.HasSuffix(d.Host, ".example") {
+				t.Errorf("host of a dial = %q", d.Host)
+			}
 			all = append(all, d.Addr.String())
 		}
 		return all
@@ -633,12 +636,13 @@ func BenchmarkDial(b *testing.B) {
 	b.Run("bare", func(b *testing.B) {
 		b.ReportAllocs()
 		for b.Loop() {
-			conn, err := net.Dial("tcp", s.addr.String())
+			ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+			conn, err := (&net.Dialer{}).DialContext(ctx, "tcp", s.addr.String())
 			if err != nil {
 				b.Fatal(err)
 			}
-			_ = conn.(*net.TCPConn).SetLinger(0) //nolint:forcetypeassert // net.Dial says tcp
 			_ = conn.Close()
+			cancel()
 		}
 	})
 	p := newPolicy(b, egress.Config{Open: true})
@@ -654,4 +658,20 @@ func BenchmarkDial(b *testing.B) {
 			cancel()
 		}
 	})
+}
+
+func BenchmarkCheckAddr(b *testing.B) {
+	var rules []string
+	for i := range 1000 {
+		rules = append(rules, fmt.Sprintf("10.%d.%d.0/24 5432 vpc p%d", i/250, i%250, i%7))
+	}
+	p := newPolicy(b, egress.Config{}, rules...)
+	s := egress.Scope{Network: "vpc", Project: "p5"}
+	worst := netip.MustParseAddrPort("10.3.249.1:5432") // the last rule, the 1000th
+	b.ReportAllocs()
+	for b.Loop() {
+		if err := p.CheckAddr(s, worst); err != nil {
+			b.Fatal(err)
+		}
+	}
 }

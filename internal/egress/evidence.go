@@ -26,8 +26,11 @@ type Evidence struct {
 	BytesIn, BytesOut int64
 	// FirstBytes are the first that came in, at most 16.
 	FirstBytes []byte
+	// LookupErr is the first error of a look-up, also of a host that only the
+	// driver knew of.
+	LookupErr error
 	// ReadErr and WriteErr are the first of their kind, io.EOF included, but
-	// not what a connection says after its user has closed it.
+	// not what a connection says after its user or the edge was closed.
 	ReadErr, WriteErr error
 	// Capped: more was to be read than may be.
 	Capped bool
@@ -35,6 +38,9 @@ type Evidence struct {
 
 // Dial is one attempt to connect.
 type Dial struct {
+	// Host is the name that was dialled; empty for a literal address.
+	Host string
+	// Addr is the address; not valid if the name was denied.
 	Addr  netip.AddrPort
 	Start time.Time
 	Took  time.Duration

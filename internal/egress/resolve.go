@@ -47,6 +47,7 @@ func (e *Edge) find(ctx context.Context, host string, port uint16) ([]netip.Addr
 	name := canonical(host)
 	known, err := e.resolve(ctx, name)
 	if err != nil {
+		e.failed(&e.seen.LookupErr, err)
 		return nil, err
 	}
 	var allowed []netip.Addr

@@ -104,10 +104,14 @@ func TestLookup(t *testing.T) {
 	} {
 		t.Run(host, func(t *testing.T) {
 			t.Parallel()
-			_, err := openEdge(t, p, s, egress.Limits{}).Lookup(t.Context(), host, 80)
+			e := openEdge(t, p, s, egress.Limits{})
+			_, err := e.Lookup(t.Context(), host, 80)
 			got, ok := errors.AsType[*egress.LookupError](err)
 			if !ok || got.Host != host || got.NotFound != want.NotFound || got.Temporary != want.Temporary || got.Timeout {
 				t.Errorf("Lookup() = %#v, want %+v", err, want)
+			}
+			if seen := e.Evidence().LookupErr; host != "127.1" && !errors.Is(seen, err) {
+				t.Errorf("evidence = %v, want %v", seen, err)
 			}
 		})
 	}
@@ -159,6 +163,9 @@ func TestLookupMakesNoQueryForDeniedNames(t *testing.T) {
 	}
 	if n := d.queries.Load(); n != 0 {
 		t.Errorf("%d queries were made", n)
+	}
+	if dials := e.Evidence().Dials; len(dials) != 3 || dials[0].Host != "elsewhere.example" || dials[0].Addr.IsValid() {
+		t.Errorf("dials = %+v", dials)
 	}
 	// By its name it is allowed, although no range has the address.
 	if addrs, err := e.Lookup(t.Context(), "x.db.example", 5432); err != nil || len(addrs) != 1 {
