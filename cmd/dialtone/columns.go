@@ -1,6 +1,7 @@
 package main
 
 import (
+	"slices"
 	"strings"
 
 	"golang.org/x/text/width"
@@ -8,7 +9,7 @@ import (
 
 // runeWidth is how many columns a terminal gives a character.
 func runeWidth(r rune) int {
-	switch width.LookupRune(r).Kind() { //nolint:exhaustive // the others take one
+	switch width.LookupRune(r).Kind() {
 	case width.EastAsianWide, width.EastAsianFullwidth:
 		return 2
 	default:
@@ -65,8 +66,8 @@ func head(text string, columns int) string {
 func tail(text string, columns int) string {
 	runes := []rune(text)
 	n := 0
-	for i := len(runes) - 1; i >= 0; i-- {
-		if n += runeWidth(runes[i]); n > columns {
+	for i, r := range slices.Backward(runes) {
+		if n += runeWidth(r); n > columns {
 			return string(runes[i+1:])
 		}
 	}

@@ -3,9 +3,11 @@ package main
 import (
 	"errors"
 	"fmt"
-	"io"
 	"os"
+	"strconv"
 	"strings"
+
+	"golang.org/x/term"
 
 	"dialtone/internal/auth"
 	"dialtone/internal/secret"
@@ -33,28 +35,6 @@ func (keysNew) Run(c console) error {
 	return err
 }
 
-// keysetFile is the file that a keys command works on.
-type keysetFile struct {
-	Keyset string `name:"keyset-file" required:"" env:"DIALTONE_KEYSET_FILE" help:"File that holds the keyset." type:"existingfile"`
-}
-
-func (f keysetFile) read() (secret.Text, error) {
-	raw, err := os.ReadFile(f.Keyset)
-	if err != nil {
-		return secret.Text{}, err
-	}
-	return secret.New(strings.TrimSpace(string(raw))), nil
-}
-
-// write replaces the file at once, so that a crash leaves the old one whole.
-func (f keysetFile) write(keyset secret.Text) error {
-	next := f.Keyset + ".next"
-	if err := os.WriteFile(next, []byte(keyset.Reveal()+"\n"), 0o600); err != nil {
-		return err
-	}
-	return os.Rename(next, f.Keyset)
-}
-
 type keysShow struct{ keysetFile }
 
 // Run lists key ids.
@@ -68,13 +48,14 @@ func (k keysShow) Run(c console) error {
 		return err
 	}
 	primary, all := box.KeyIDs()
-	fmt.Fprintf(c.stdout, "%d primary\n", primary)
+	lines := []string{fmt.Sprintf("%d primary", primary)}
 	for _, id := range all {
 		if id != primary {
-			fmt.Fprintln(c.stdout, id)
+			lines = append(lines, strconv.FormatUint(uint64(id), 10))
 		}
 	}
-	return nil
+	_, err = fmt.Fprintln(c.stdout, strings.Join(lines, "\n"))
+	return err
 }
 
 type keysAdd struct{ keysetFile }
@@ -102,7 +83,7 @@ func (k keysAdd) Run(c console) error {
 
 type keysPromote struct {
 	keysetFile
-	ID uint32 `arg:"" help:"Id of the key."`
+	ID uint32 `arg:"" help:"Id of the key, as show and add print it."`
 }
 
 // Run promotes a key. Every process must know the key before: see
@@ -133,13 +114,9 @@ func (k keysSeal) Run(c console) error {
 	if err != nil {
 		return err
 	}
-	raw, err := io.ReadAll(io.LimitReader(c.stdin, 4096))
+	sk, err := readSecret(c)
 	if err != nil {
-		return err
-	}
-	sk := secret.New(strings.TrimRight(string(raw), "\r\n"))
-	if !sk.IsSet() {
-		return usageError{errors.New("no secret on standard input")}
+		return usageError{err}
 	}
 	sealed, err := auth.SealSecret(box, k.AccessKey, sk)
 	if err != nil {
@@ -147,4 +124,28 @@ func (k keysSeal) Run(c console) error {
 	}
 	_, err = fmt.Fprintln(c.stdout, sealed)
 	return err
+}
+
+// maxSecret bounds what is read as a secret.
+const maxSecret = 4096
+
+// readSecret reads standard input; a terminal is asked, and does not show what
+// is typed.
+func readSecret(c console) (secret.Text, error) {
+	var raw []byte
+	var err error
+	if f, ok := c.stdin.(*os.File); ok && term.IsTerminal(int(f.Fd())) {
+		c.note("Secret of the access key (it is not shown):")
+		raw, err = term.ReadPassword(int(f.Fd()))
+	} else {
+		raw, err = readAtMost(c.stdin, maxSecret)
+	}
+	if err != nil {
+		return secret.Text{}, fmt.Errorf("read the secret: %w", err)
+	}
+	text := strings.TrimRight(string(raw), "\r\n")
+	if text == "" || strings.ContainsAny(text, "\r\n") {
+		return secret.Text{}, errors.New("standard input must hold the secret on one line")
+	}
+	return secret.New(text), nil
 }

@@ -58,9 +58,12 @@ func main() {
 	os.Exit(code)
 }
 
+// note tells the user something. Nobody can be told if that fails.
+func (c console) note(text string) { _, _ = fmt.Fprintln(c.stderr, text) }
+
 // columns is the width of the terminal that f is, 0 if it is none.
 func columns(f *os.File) int {
-	width, _, err := term.GetSize(int(f.Fd())) //nolint:gosec // a file descriptor fits an int
+	width, _, err := term.GetSize(int(f.Fd()))
 	switch {
 	case err != nil:
 		return 0
@@ -104,7 +107,7 @@ func run(ctx context.Context, args []string, c console) int {
 	}
 	if err = env.Explain(err); err != nil {
 		complain(c, err)
-		fmt.Fprintln(c.stderr, "See dialtone --help, or dialtone COMMAND --help.")
+		c.note("See dialtone --help, or dialtone COMMAND --help.")
 		return exitUsage
 	}
 	parsed.BindTo(ctx, (*context.Context)(nil))
@@ -125,6 +128,6 @@ func run(ctx context.Context, args []string, c console) int {
 // complain says what is wrong, a line for each problem.
 func complain(c console, err error) {
 	for line := range strings.SplitSeq(err.Error(), "\n") {
-		fmt.Fprintln(c.stderr, "dialtone:", line)
+		c.note("dialtone: " + line)
 	}
 }

@@ -64,13 +64,16 @@ func (p *progress) animate() {
 	for frame := 0; ; frame++ {
 		select {
 		case <-p.quit:
-			fmt.Fprint(p.c.stderr, "\r\x1b[K")
+			p.draw("")
 			return
 		case <-tick.C:
-			fmt.Fprintf(p.c.stderr, "\r\x1b[K%s", clip(p.line(frame), cmp.Or(p.c.columns, 80)-1))
+			p.draw(clip(p.line(frame), cmp.Or(p.c.columns, 80)-1))
 		}
 	}
 }
+
+// draw replaces the line. A terminal that is gone is no reason to stop.
+func (p *progress) draw(line string) { _, _ = fmt.Fprint(p.c.stderr, "\r\x1b[K"+line) }
 
 // line is one frame.
 func (p *progress) line(frame int) string {

@@ -74,13 +74,21 @@ func (l look) rows(b *bytes.Buffer, all []outcome) {
 	fmt.Fprintln(b, l.paint(faint, head))
 	for i, o := range all {
 		sign, color := mark(o.Report)
-		line := l.paint(color, sign) + " " + padLeft(strconv.Itoa(i+1), number) + "  " + pad(middle(o.Name, name), name) + "  " +
+		line := l.paint(color, sign) + " " + padLeft(strconv.Itoa(i+1), number) + "  " + pad(fit(o, name), name) + "  " +
 			l.paint(color, pad(string(o.Report.Code), verdict)) + "  " + padLeft(duration(o.Report), took) + "  " + l.ticks(o.Report)
 		if phase > 0 && o.Report.Phase != "" {
 			line += "  " + string(o.Report.Phase)
 		}
 		fmt.Fprintln(b, line)
 	}
+}
+
+// fit is the endpoint's name in so many columns; the user goes first.
+func fit(o outcome, columns int) string {
+	if textWidth(o.Name) <= columns {
+		return o.Name
+	}
+	return middle(o.Short, columns)
 }
 
 // mark is the sign of an endpoint.

@@ -12,6 +12,7 @@ import (
 	"net/netip"
 	"net/url"
 	"os"
+	"strings"
 	"time"
 
 	"dialtone/internal/api/client"
@@ -29,7 +30,6 @@ type server struct {
 	project  string
 	language probe.Language
 	host     string
-	now      func() time.Time
 }
 
 // openServer makes the client of --server. It connects to nothing.
@@ -51,7 +51,7 @@ func (t *testCommand) openServer(c console) (*server, error) {
 		transport.TLSClientConfig.RootCAs = roots
 	}
 	if c.stderr != nil && u.Scheme == "http" && !local(u.Hostname()) {
-		fmt.Fprintln(c.stderr, "dialtone: the token and the passwords travel unencrypted: use https for a server on another machine")
+		c.note("dialtone: the token and the passwords travel unencrypted: use https for a server on another machine")
 	}
 	calls, err := client.NewClientWithResponses(u.String(),
 		client.WithHTTPClient(&http.Client{
@@ -68,7 +68,7 @@ func (t *testCommand) openServer(c console) (*server, error) {
 	if err != nil {
 		return nil, errors.New("--server is not a URL that can be called")
 	}
-	return &server{client: calls, project: t.Project, language: probe.Language(t.Language), host: u.Host, now: time.Now}, nil
+	return &server{client: calls, project: t.Project, language: probe.Language(t.Language), host: u.Host}, nil
 }
 
 // local says whether a host is this machine.
@@ -111,13 +111,17 @@ func (s *server) refused(answer *http.Response, body []byte, source func(int) st
 	if len(told.Problems) > 0 {
 		text = fmt.Sprintf("server %s answered %s: %s", s.host, answer.Status, printable(told.Code))
 	}
+	lines := []string{text}
 	for _, p := range told.Problems {
-		text += "\n  " + place(p.Path, source) + printable(p.Message)
+		lines = append(lines, "  "+place(p.Path, source)+printable(p.Message))
 	}
 	if told.RequestID != "" {
-		text += " (request " + printable(told.RequestID) + ")"
+		lines = append(lines, "  request "+printable(told.RequestID))
 	}
-	err := errors.New(text + s.hint(answer.StatusCode))
+	if hint := s.hint(answer.StatusCode); hint != "" {
+		lines = append(lines, "  "+hint)
+	}
+	err := errors.New(strings.Join(lines, "\n"))
 	switch answer.StatusCode {
 	case http.StatusBadRequest, http.StatusUnauthorized, http.StatusForbidden, http.StatusNotFound, http.StatusMethodNotAllowed, http.StatusRequestEntityTooLarge:
 		return usageError{err}
@@ -130,11 +134,11 @@ func (s *server) refused(answer *http.Response, body []byte, source func(int) st
 func (s *server) hint(status int) string {
 	switch status {
 	case http.StatusUnauthorized:
-		return "\n  give its token with DIALTONE_TOKEN, DIALTONE_TOKEN_FILE or --token"
+		return "give its token with DIALTONE_TOKEN, DIALTONE_TOKEN_FILE or --token"
 	case http.StatusForbidden, http.StatusNotFound:
-		return "\n  see whether --project is one that the token may use"
+		return "see whether --project is one that the token may use"
 	case http.StatusTooManyRequests, http.StatusServiceUnavailable:
-		return "\n  try again later"
+		return "try again later"
 	default:
 		return ""
 	}

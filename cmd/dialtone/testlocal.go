@@ -2,10 +2,10 @@ package main
 
 import (
 	"context"
-	"time"
 
 	"golang.org/x/sync/errgroup"
 
+	"dialtone/internal/batch"
 	"dialtone/internal/egress"
 	"dialtone/internal/probe"
 	"dialtone/internal/probe/engines"
@@ -23,32 +23,17 @@ func (t *testCommand) local(ctx context.Context, c console, entries []entry, int
 	if err != nil {
 		return err
 	}
-	live := newProgress(c, into.count())
+	live := newProgress(c, len(into.flat()))
 	defer live.end()
 	var group errgroup.Group
 	group.SetLimit(t.Parallel)
 	for i, e := range entries {
 		for k, endpoint := range e.Endpoints {
 			group.Go(func() error {
-				if ctx.Err() != nil {
-					return nil
-				}
-				target := endpoint.Target("local", probe.VerifyCA)
-				if e.verify != "" && target.TLS != nil {
-					target.TLS.Verify = e.verify
-				}
 				slot := &into[i][k]
 				live.start(slot.Name)
-				report, err := runner.Run(ctx, target)
-				if err != nil {
-					// Nothing but an interruption ends a test without a report.
-					live.finish(slot.Name, false)
-					slot.Report.LoginSent = report.LoginSent
-					return nil
-				}
-				report.Attempts = 1
-				*slot = judge(slot.Name, slot.JobID, report, probe.Language(t.Language))
-				live.finish(slot.Name, report.OK())
+				t.one(ctx, runner, e, endpoint, slot)
+				live.finish(slot.Name, slot.Report.OK())
 				return nil
 			})
 		}
@@ -56,36 +41,22 @@ func (t *testCommand) local(ctx context.Context, c console, entries []entry, int
 	return group.Wait()
 }
 
-// results holds the outcomes by entry and endpoint. They begin as untested.
-type results [][]outcome
-
-func untested(entries []entry, l probe.Language) results {
-	all := make(results, len(entries))
-	for i, e := range entries {
-		all[i] = make([]outcome, len(e.Endpoints))
-		for k, endpoint := range e.Endpoints {
-			all[i][k] = judge(nameOf(endpoint), e.JobID, probe.Refused(probe.CodeCancelled, time.Now()), l)
-		}
+// one tests an endpoint. Nothing but an interruption ends a test without a
+// report; then the endpoint stays untested.
+func (t *testCommand) one(ctx context.Context, runner *probe.Runner, e entry, endpoint batch.Endpoint, slot *outcome) {
+	if ctx.Err() != nil {
+		return
 	}
-	return all
-}
-
-func (r results) flat() []outcome {
-	var all []outcome
-	for _, entry := range r {
-		all = append(all, entry...)
+	target := endpoint.Target("local", probe.VerifyCA)
+	if e.verify != "" && target.TLS != nil {
+		target.TLS.Verify = e.verify
 	}
-	return all
-}
-
-func (r results) count() int { return len(r.flat()) }
-
-// any says whether anything is known at all.
-func (r results) any() bool {
-	for _, o := range r.flat() {
-		if o.Report.Code != probe.CodeCancelled {
-			return true
-		}
+	report, err := runner.Run(ctx, target)
+	if err != nil {
+		slot.Report.LoginSent = report.LoginSent
+		return
 	}
-	return false
+	report.Attempts = 1
+	slot.judge(report, probe.Language(t.Language))
+	slot.tested = true
 }

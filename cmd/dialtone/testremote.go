@@ -52,7 +52,7 @@ func (t *testCommand) remote(ctx context.Context, c console, entries []entry, in
 	if err != nil {
 		return usageError{err}
 	}
-	live := newProgress(c, into.count())
+	live := newProgress(c, len(into.flat()))
 	defer live.end()
 	batches := split10(entries)
 	failures := make([]error, len(batches))
@@ -60,36 +60,48 @@ func (t *testCommand) remote(ctx context.Context, c console, entries []entry, in
 	group.SetLimit(remoteBatches)
 	for i, indexes := range batches {
 		group.Go(func() error {
-			if ctx.Err() != nil {
-				return nil
-			}
-			for _, at := range indexes {
-				for _, o := range into[at] {
-					live.start(o.Name)
-				}
-			}
-			failures[i] = s.test(ctx, entries, indexes, into)
-			if ctx.Err() != nil {
-				failures[i] = nil // what was not answered stands as cancelled
-			}
-			for _, at := range indexes {
-				for k, o := range into[at] {
-					if failures[i] != nil {
-						into[at][k] = judge(o.Name, o.JobID, probe.Refused(probe.CodeInternal, s.now()), s.language)
-					}
-					live.finish(o.Name, into[at][k].Report.OK())
-				}
-			}
+			failures[i] = s.watched(ctx, live, entries, indexes, into)
 			return nil
 		})
 	}
 	_ = group.Wait() // the failures are kept by batch
-	return distinct(failures, len(batches))
+	for i, indexes := range batches {
+		if failures[i] == nil {
+			continue
+		}
+		for _, at := range indexes {
+			into.fail(at, s.language)
+		}
+	}
+	return distinct(failures)
+}
+
+// watched makes one batch and shows that it does. What an interruption leaves
+// unanswered stays untested; what the server could not do is its failure.
+func (s *server) watched(ctx context.Context, live *progress, entries []entry, indexes []int, into results) error {
+	for _, at := range indexes {
+		for _, o := range into[at] {
+			live.start(o.Name)
+		}
+	}
+	var failed error
+	if ctx.Err() == nil {
+		failed = s.test(ctx, entries, indexes, into)
+	}
+	if ctx.Err() != nil {
+		failed = nil
+	}
+	for _, at := range indexes {
+		for _, o := range into[at] {
+			live.finish(o.Name, o.Report.OK())
+		}
+	}
+	return failed
 }
 
 // distinct joins what failed, each text once. Only if every batch was refused
 // as wrongly asked is it the call that was wrong.
-func distinct(failures []error, batches int) error {
+func distinct(failures []error) error {
 	var faults []error
 	seen := map[string]bool{}
 	wrong := 0
@@ -113,7 +125,7 @@ func distinct(failures []error, batches int) error {
 		texts[i] = err.Error()
 	}
 	joined := errors.New(strings.Join(texts, "\n"))
-	if wrong == batches {
+	if wrong == len(failures) {
 		return usageError{joined}
 	}
 	return joined
@@ -171,8 +183,7 @@ func (s *server) test(ctx context.Context, entries []entry, indexes []int, into 
 			if test.Entry < 0 || test.Entry >= len(indexes) || test.Object < 0 || test.Object >= len(into[indexes[test.Entry]]) {
 				return errors.New("the server's answer does not fit what it was asked")
 			}
-			slot := &into[indexes[test.Entry]][test.Object]
-			*slot = outcomeOf(slot.Name, test)
+			into[indexes[test.Entry]][test.Object].take(test)
 		}
 	}
 	return nil
@@ -216,16 +227,16 @@ func (s *server) submit(ctx context.Context, entries []entry, indexes []int) (st
 	return id, nil
 }
 
-// outcomeOf reads a test. The server's own words come first: it may know
-// verdicts that this program does not.
-func outcomeOf(name string, t client.Test) outcome {
+// take reads a test. The words are the server's own: it may know verdicts that
+// this program does not.
+func (o *outcome) take(t client.Test) {
 	r := t.Report
-	code := cmp.Or(probe.Code(r.Code), probe.CodeDeadlineExceeded)
-	report := probe.Report{
-		Code: code, Phase: probe.Phase(r.Phase), Phases: r.Phases, Evidence: r.Evidence, Addresses: r.Addresses, Strict: r.Strict,
+	o.tested, o.JobID = true, t.JobID
+	o.Owner, o.Meaning, o.Remedy = probe.Owner(r.Owner), r.Meaning, r.Remedy
+	o.Report = probe.Report{
+		Code: probe.Code(r.Code), Phase: probe.Phase(r.Phase), Phases: r.Phases, Evidence: r.Evidence, Addresses: r.Addresses, Strict: r.Strict,
 		LoginSent: r.LoginSent, StartedAt: r.StartedAt, DurationMS: r.DurationMs, Attempts: r.Attempts, SharedFrom: r.SharedFrom, SameAs: r.SameAs,
 	}
-	return outcome{Name: name, JobID: t.JobID, Report: report, Owner: probe.Owner(r.Owner), Meaning: r.Meaning, Remedy: r.Remedy}
 }
 
 // connectionJob is an entry of the connection call. What is sent was checked by

@@ -15,7 +15,6 @@ import (
 // What is wrong with a URL. No text repeats any of it: a password may stand
 // where it does not belong.
 var (
-	errURL     = errors.New("it is not ENGINE://USER:PASSWORD@HOST:PORT/DATABASE")
 	errEscape  = errors.New("it has a % that begins no percent-encoding: write %25 for a %")
 	errReserve = errors.New("it has one of @ / ? # where none belongs: percent-encode them in user, password and database (%40 %2F %3F %23)")
 	errHost    = errors.New("its host is not HOST, HOST:PORT, [IPv6]:PORT or a list of them")

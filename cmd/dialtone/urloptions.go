@@ -9,6 +9,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"dialtone/internal/batch"
@@ -137,10 +138,8 @@ func (u *urlSettings) kafka(encrypted bool) {
 }
 
 func oneOf(name, value string, allowed ...string) error {
-	for _, a := range allowed {
-		if value == a {
-			return nil
-		}
+	if slices.Contains(allowed, value) {
+		return nil
 	}
 	return fmt.Errorf("its option %s must be one of %s", name, strings.Join(allowed, ", "))
 }
@@ -183,16 +182,15 @@ func nameless(err error) error {
 // engine's, left out: a local test may use the system's authorities, and an
 // empty password.
 func urlProblems(e batch.Endpoint) []batch.Problem {
+	wireOnly := []batch.Field{
+		batch.FieldSSLCertKey, batch.FieldSSLCertName, batch.FieldSSLCertCheckSum, batch.FieldPassword,
+		batch.FieldTrustStore, batch.FieldTrustStoreName,
+	}
 	var problems []batch.Problem
 	for _, p := range e.Validate(job.Connection) {
-		if p.Fault == batch.Missing {
-			switch p.Field {
-			case batch.FieldSSLCertKey, batch.FieldSSLCertName, batch.FieldSSLCertCheckSum, batch.FieldPassword,
-				batch.FieldTrustStore, batch.FieldTrustStoreName:
-				continue
-			}
+		if p.Fault != batch.Missing || !slices.Contains(wireOnly, p.Field) {
+			problems = append(problems, p)
 		}
-		problems = append(problems, p)
 	}
 	return problems
 }
