@@ -89,7 +89,7 @@ type Work struct {
 
 // Egress is which addresses may be dialled.
 type Egress struct {
-	EgressAllowFile string           `env:"DIALTONE_EGRESS_ALLOW_FILE" placeholder:"FILE" help:"List of addresses that may be tested beside the public ones."`
+	EgressAllowFile string           `env:"DIALTONE_EGRESS_ALLOW_FILE" placeholder:"FILE" help:"List of addresses that may be tested beside the public ones; read again on SIGHUP."`
 	EgressMode      string           `env:"DIALTONE_EGRESS_MODE" default:"enforce" oneof:"enforce,report" help:"'enforce' the policy, or only 'report' in the log what it would deny."`
 	EgressLocal     string           `env:"DIALTONE_EGRESS_LOCAL" default:"deny" oneof:"deny,allow" help:"Loopback addresses: 'deny' them, or 'allow' those that the list of addresses names."`
 	EgressOwn       []netip.AddrPort `env:"DIALTONE_EGRESS_OWN" sep:"," placeholder:"IP:PORT" help:"Addresses of our own, separated by commas, that are never dialled, beside those of Postgres, Redis and the listeners: load balancers, replicas."`
