@@ -4,6 +4,8 @@ import (
 	"net/netip"
 	"slices"
 	"strings"
+	"unicode"
+	"unicode/utf8"
 
 	"dialtone/internal/job"
 	"dialtone/internal/probe"
@@ -52,10 +54,14 @@ func (v *validation) oneOf(field Field, value string, allowed ...string) {
 	}
 }
 
-// longest bounds a free text.
-func (v *validation) longest(field Field, value string, most int, text string) {
+// text bounds a free text and keeps control characters out: none of these
+// fields has a use for them, and a NUL cannot be stored.
+func (v *validation) text(field Field, value string, most int, limit string) {
 	if len(value) > most {
-		v.invalid(field, "it is longer than "+text+" bytes", "长度超过 "+text+" 字节")
+		v.invalid(field, "it is longer than "+limit+" bytes", "长度超过 "+limit+" 字节")
+	}
+	if strings.ContainsFunc(value, unicode.IsControl) || !utf8.ValidString(value) {
+		v.invalid(field, "it must not contain control characters", "不能包含控制字符")
 	}
 }
 
@@ -135,9 +141,11 @@ func (v *validation) credentials() {
 	if engine == probe.Oracle && v.e.DBName == "" {
 		v.missing(FieldDBName, "it is the service name and mandatory for oracle", "oracle 必须指定服务名")
 	}
-	v.longest(FieldDBName, v.e.DBName, 128, "128")
-	v.longest(FieldUser, v.e.User, 256, "256")
-	v.longest(FieldPassword, v.e.Password.Reveal(), 4096, "4096")
+	v.text(FieldDBName, v.e.DBName, 128, "128")
+	v.text(FieldUser, v.e.User, 256, "256")
+	if len(v.e.Password.Reveal()) > 4096 { // any character may stand in one
+		v.invalid(FieldPassword, "it is longer than 4096 bytes", "长度超过 4096 字节")
+	}
 	if engine == probe.Kafka && !strings.HasPrefix(kafkaProtocol(v.e.Kafka), "SASL_") {
 		return // surplus credentials are ignored (contract 1.10)
 	}
@@ -160,7 +168,7 @@ func (v *validation) tls() {
 	if v.e.SSLCertName == "" {
 		v.missing(FieldSSLCertName, english, chinese)
 	}
-	v.longest(FieldSSLCertName, v.e.SSLCertName, 256, "256")
+	v.text(FieldSSLCertName, v.e.SSLCertName, 256, "256")
 	switch {
 	case v.e.SSLCertCheckSum == "":
 		v.missing(FieldSSLCertCheckSum, english, chinese)

@@ -158,6 +158,10 @@ func TestValidate(t *testing.T) {
 			endpoint: mysqlEndpoint(func(e *batch.Endpoint) { e.VpcID = "a:b" }),
 			want:     []fault{{batch.FieldVpcID, batch.Invalid}},
 		},
+		"control characters": {
+			endpoint: mysqlEndpoint(func(e *batch.Endpoint) { e.User, e.DBName = "a\x00b", "c\nd" }),
+			want:     []fault{{batch.FieldDBName, batch.Invalid}, {batch.FieldUser, batch.Invalid}},
+		},
 		"texts that are too long": {
 			endpoint: mysqlEndpoint(func(e *batch.Endpoint) {
 				e.User, e.DBName = strings.Repeat("u", 257), strings.Repeat("d", 129)
