@@ -154,11 +154,11 @@ func (w *world) finish(id string, n int, report probe.Report) {
 	w.batches[id] = b
 }
 
-// end finishes one test of a batch later.
-func (w *world) end(id string, n int, report *probe.Report) {
+// end finishes one test of the first batch later.
+func (w *world) end(n int, report *probe.Report) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	w.finish(id, n, *report)
+	w.finish(firstBatch, n, *report)
 }
 
 func (w *world) last() batch.Request {

@@ -119,6 +119,12 @@ func jobDetail(r job.Record) wire.JobDetail {
 	if len(r.Detail) > 0 {
 		_ = json.Unmarshal(r.Detail, &view) // written by us; what a later version added is left out
 	}
+	var node struct {
+		Subnet string `json:"customize_sutnet_id"`
+	}
+	if len(r.Detail) > 0 && json.Unmarshal(r.Detail, &node) == nil {
+		view.SubnetID = node.Subnet
+	}
 	view.ID, view.ParentID, view.Name, view.Status, view.Description = r.ID, r.ParentID, r.Name, string(r.Status), r.Description
 	view.CreateTime, view.UpdateTime = millis(r.CreatedAt), millis(r.UpdatedAt)
 	view.TaskType, view.NetType, view.DBUseType = r.TaskType, r.NetType, r.DBUseType

@@ -229,6 +229,9 @@ func (c *checker) integer(s *shape, path string, v any) (any, bool) {
 		return nil, false
 	}
 	n, err := strconv.ParseInt(text, 10, 64)
+	if f, bad := strconv.ParseFloat(text, 64); err != nil && !isText && bad == nil && f == math.Trunc(f) && math.Abs(f) < 1<<53 {
+		n, err = int64(f), nil // JSON knows no integers: 1e3 and 1000.0 are 1000
+	}
 	if err != nil {
 		c.add(s, "type", path, "it must be an integer", "必须为整数")
 		return nil, false
