@@ -1,0 +1,405 @@
+package batch_test
+
+import (
+	"context"
+	"errors"
+	"path/filepath"
+	"sync"
+	"testing"
+	"time"
+
+	"dialtone/internal/batch"
+	"dialtone/internal/job"
+	"dialtone/internal/probe"
+	"dialtone/internal/secret"
+	"dialtone/internal/store/sqlite"
+)
+
+// bench is a store with a worker on it; the queue is this test.
+type bench struct {
+	*testing.T
+	store  *sqlite.Store
+	prober *scripted
+	queue  *requeued
+	worker *batch.Worker
+}
+
+// scripted is a prober that does what the test says.
+type scripted struct {
+	run func(ctx context.Context, t probe.Target) (probe.Report, error)
+}
+
+func (s *scripted) Run(ctx context.Context, t probe.Target) (probe.Report, error) {
+	return s.run(ctx, t)
+}
+
+func (s *scripted) Timeout() time.Duration { return 2 * time.Second }
+
+// requeued notes what a worker puts back and signals.
+type requeued struct {
+	mu     sync.Mutex
+	tasks  []batch.Task
+	after  []time.Duration
+	signal []batch.Completion
+}
+
+func (r *requeued) EnqueueAfter(_ context.Context, t batch.Task, after time.Duration) error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.tasks, r.after = append(r.tasks, t), append(r.after, after)
+	return nil
+}
+
+func (r *requeued) Signal(_ context.Context, done []batch.Completion) error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.signal = append(r.signal, done...)
+	return nil
+}
+
+func newBench(t *testing.T, cfg batch.WorkerConfig) *bench {
+	t.Helper()
+	keyset, err := secret.NewKeyset()
+	if err != nil {
+		t.Fatal(err)
+	}
+	box, err := secret.OpenBox(keyset)
+	if err != nil {
+		t.Fatal(err)
+	}
+	store, err := sqlite.Open(t.Context(), sqlite.Config{Path: filepath.Join(t.TempDir(), "db"), Box: box})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = store.Close() })
+	if err := store.Migrate(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	b := &bench{T: t, store: store, prober: &scripted{}, queue: &requeued{}}
+	cfg.ID, cfg.Networks = "worker-1", []string{"eip"}
+	b.worker = batch.NewWorker(quiet(), store, b.prober, b.queue, b.queue, nil, nil, cfg)
+	return b
+}
+
+// submit stores a batch of n tests and gives their tasks.
+func (b *bench) submit(n int, timeout time.Duration) (string, []batch.Task) {
+	b.Helper()
+	id := batch.NewID()
+	var tests []batch.Test
+	var tasks []batch.Task
+	for i := range n {
+		test := batch.Test{
+			ID: batch.NewID(), BatchID: id, Project: "p", Entry: i, JobID: "j", EndPointType: "so", Network: "eip", Attempt: 1,
+			Target: oneEndpoint().Target("p", probe.VerifyCA),
+		}
+		tests = append(tests, test)
+		tasks = append(tasks, batch.Task{TestID: test.ID, Attempt: 1, Lane: batch.Interactive, Network: "eip"})
+	}
+	whole := batch.Batch{ID: id, Project: "p", Call: job.Connection, Lane: batch.Interactive, Entries: n, Timeout: timeout, ReplyTo: "api-1"}
+	if _, err := b.store.Create(b.Context(), whole, tests); err != nil {
+		b.Fatal(err)
+	}
+	return id, tasks
+}
+
+// tests reads the batch back.
+func (b *bench) tests(id string) []batch.Test {
+	b.Helper()
+	_, tests, err := b.store.Batch(b.Context(), "p", id)
+	if err != nil {
+		b.Fatal(err)
+	}
+	return tests
+}
+
+func ok(_ context.Context, _ probe.Target) (probe.Report, error) {
+	return probe.Report{Code: probe.CodeOK, StartedAt: time.Now()}, nil
+}
+
+func TestHandleRecordsAndSignals(t *testing.T) {
+	t.Parallel()
+	b := newBench(t, batch.WorkerConfig{})
+	var password string
+	b.prober.run = func(ctx context.Context, target probe.Target) (probe.Report, error) {
+		password = target.Password.Reveal()
+		return ok(ctx, target)
+	}
+	id, tasks := b.submit(1, time.Minute)
+	if err := b.worker.Handle(t.Context(), tasks[0]); err != nil {
+		t.Fatal(err)
+	}
+	got := b.tests(id)[0]
+	if got.Report == nil || !got.Report.OK() || got.Report.Attempts != 1 || got.Worker != "worker-1" || got.Seq != 1 {
+		t.Errorf("test = %+v, report %+v", got, got.Report)
+	}
+	if password != "p" {
+		t.Error("the probe did not get the password")
+	}
+	if len(b.queue.signal) != 1 || b.queue.signal[0].ReplyTo != "api-1" {
+		t.Errorf("signals = %+v, want one for api-1", b.queue.signal)
+	}
+	if err := b.worker.Handle(t.Context(), tasks[0]); err != nil {
+		t.Errorf("a doubled task: %v, want it dropped", err)
+	}
+}
+
+func TestHandleManyAtOnce(t *testing.T) {
+	t.Parallel()
+	b := newBench(t, batch.WorkerConfig{})
+	b.prober.run = ok
+	id, tasks := b.submit(40, time.Minute)
+	var wg sync.WaitGroup
+	for _, task := range append(tasks, tasks...) { // each twice
+		wg.Go(func() {
+			if err := b.worker.Handle(t.Context(), task); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	wg.Wait()
+	for i, test := range b.tests(id) {
+		if test.Report == nil || test.Probes != 1 {
+			t.Errorf("test %d: %d probes, report %v", i, test.Probes, test.Report)
+		}
+	}
+	if len(b.queue.signal) != 1 {
+		t.Errorf("%d signals, want one", len(b.queue.signal))
+	}
+}
+
+func TestHandleRetriesBeforeALogin(t *testing.T) {
+	t.Parallel()
+	b := newBench(t, batch.WorkerConfig{Backoff: []time.Duration{time.Millisecond}, MaxProbes: 3})
+	b.prober.run = func(context.Context, probe.Target) (probe.Report, error) {
+		return probe.Report{Code: probe.CodeConnectionRefused, StartedAt: time.Now()}, nil
+	}
+	id, tasks := b.submit(1, time.Minute)
+	task := tasks[0]
+	for probes := 1; ; probes++ {
+		if err := b.worker.Handle(t.Context(), task); err != nil {
+			t.Fatal(err)
+		}
+		test := b.tests(id)[0]
+		if test.Report != nil {
+			if probes != 3 || test.Report.Attempts != 3 || test.Probes != 3 {
+				t.Errorf("finished after %d probes, report says %d, row says %d; want 3", probes, test.Report.Attempts, test.Probes)
+			}
+			return
+		}
+		next := b.queue.tasks[len(b.queue.tasks)-1]
+		if next.Attempt != task.Attempt+1 {
+			t.Fatalf("attempt %d follows %d", next.Attempt, task.Attempt)
+		}
+		task = next
+		waitDue(t, test)
+	}
+}
+
+// waitDue polls until the test may be claimed again.
+func waitDue(t *testing.T, test batch.Test) {
+	t.Helper()
+	for test.NotBefore != nil && time.Now().Before(*test.NotBefore) {
+		time.Sleep(time.Millisecond) // a poll
+	}
+}
+
+func TestHandleDoesNotRetryWhenTimeIsShort(t *testing.T) {
+	t.Parallel()
+	b := newBench(t, batch.WorkerConfig{Backoff: []time.Duration{time.Second}})
+	b.prober.run = func(context.Context, probe.Target) (probe.Report, error) {
+		return probe.Report{Code: probe.CodeTimeoutConnect, StartedAt: time.Now()}, nil
+	}
+	id, tasks := b.submit(1, 2500*time.Millisecond) // less than a pause and a probe
+	if err := b.worker.Handle(t.Context(), tasks[0]); err != nil {
+		t.Fatal(err)
+	}
+	if got := b.tests(id)[0]; got.Report == nil || len(b.queue.tasks) != 0 {
+		t.Errorf("report %v, %d tasks put back; want the report kept", got.Report, len(b.queue.tasks))
+	}
+}
+
+func TestHandleDoesNotRetryAfterALogin(t *testing.T) {
+	t.Parallel()
+	b := newBench(t, batch.WorkerConfig{})
+	b.prober.run = func(ctx context.Context, target probe.Target) (probe.Report, error) {
+		if err := target.BeforeLogin(ctx); err != nil {
+			return probe.Report{}, err
+		}
+		return probe.Report{Code: probe.CodeTooManyConnections, LoginSent: true, StartedAt: time.Now()}, nil
+	}
+	id, tasks := b.submit(1, time.Minute)
+	if err := b.worker.Handle(t.Context(), tasks[0]); err != nil {
+		t.Fatal(err)
+	}
+	got := b.tests(id)[0]
+	if got.Report == nil || got.Report.Code != probe.CodeTooManyConnections || got.LoginAt == nil {
+		t.Errorf("report %v, login at %v; want the report kept", got.Report, got.LoginAt)
+	}
+}
+
+func TestLoginIsRefusedOnceTheTestIsOver(t *testing.T) {
+	t.Parallel()
+	b := newBench(t, batch.WorkerConfig{})
+	id, tasks := b.submit(1, time.Minute)
+	refused := errors.New("not called")
+	b.prober.run = func(ctx context.Context, target probe.Target) (probe.Report, error) {
+		if _, err := b.store.Cancel(ctx, "p", id); err != nil {
+			t.Error(err)
+		}
+		refused = target.BeforeLogin(ctx)
+		return probe.Report{}, refused
+	}
+	if err := b.worker.Handle(t.Context(), tasks[0]); err != nil {
+		t.Errorf("Handle = %v, want the task dropped in silence", err)
+	}
+	if refused == nil {
+		t.Error("a login was permitted on a cancelled test")
+	}
+	if got := b.tests(id)[0]; got.Report.Code != probe.CodeCancelled || got.LoginAt != nil {
+		t.Errorf("report %v, login at %v", got.Report.Code, got.LoginAt)
+	}
+}
+
+func TestCancelStopsAProbe(t *testing.T) {
+	t.Parallel()
+	b := newBench(t, batch.WorkerConfig{LookEvery: 5 * time.Millisecond})
+	id, tasks := b.submit(1, time.Minute)
+	begun := make(chan struct{})
+	b.prober.run = func(ctx context.Context, _ probe.Target) (probe.Report, error) {
+		close(begun)
+		<-ctx.Done()
+		return probe.Report{}, context.Cause(ctx)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	var wg sync.WaitGroup
+	wg.Go(func() { _ = b.worker.Run(ctx) })
+	handled := make(chan error, 1)
+	go func() { handled <- b.worker.Handle(t.Context(), tasks[0]) }()
+	<-begun
+	if _, err := b.store.Cancel(t.Context(), "p", id); err != nil {
+		t.Fatal(err)
+	}
+	if err := <-handled; err != nil {
+		t.Errorf("Handle = %v", err)
+	}
+	cancel()
+	wg.Wait()
+	if len(b.queue.tasks) != 0 {
+		t.Error("a cancelled test was put back on the queue")
+	}
+}
+
+func TestStopHandsBackWhatHasSentNoLogin(t *testing.T) {
+	t.Parallel()
+	b := newBench(t, batch.WorkerConfig{})
+	id, tasks := b.submit(1, time.Minute)
+	begun := make(chan struct{})
+	b.prober.run = func(ctx context.Context, _ probe.Target) (probe.Report, error) {
+		close(begun)
+		<-ctx.Done()
+		return probe.Report{}, context.Cause(ctx)
+	}
+	handled := make(chan error, 1)
+	go func() { handled <- b.worker.Handle(t.Context(), tasks[0]) }()
+	<-begun
+	if err := b.worker.Stop(t.Context()); err != nil {
+		t.Errorf("Stop = %v", err)
+	}
+	if err := <-handled; err != nil {
+		t.Errorf("Handle = %v", err)
+	}
+	got := b.tests(id)[0]
+	if got.State() != batch.Queued || got.Probes != 0 || len(b.queue.tasks) != 1 {
+		t.Errorf("test %s with %d probes, %d tasks; want it queued again and not counted", got.State(), got.Probes, len(b.queue.tasks))
+	}
+	if err := b.worker.Handle(t.Context(), tasks[0]); err == nil {
+		t.Error("a stopped worker took a task")
+	}
+}
+
+func TestStopLetsALoginFinish(t *testing.T) {
+	t.Parallel()
+	b := newBench(t, batch.WorkerConfig{})
+	id, tasks := b.submit(1, time.Minute)
+	begun, finish := make(chan struct{}), make(chan struct{})
+	b.prober.run = func(ctx context.Context, target probe.Target) (probe.Report, error) {
+		if err := target.BeforeLogin(ctx); err != nil {
+			return probe.Report{}, err
+		}
+		close(begun)
+		<-finish
+		return probe.Report{Code: probe.CodeOK, LoginSent: true, StartedAt: time.Now()}, ctx.Err()
+	}
+	handled := make(chan error, 1)
+	go func() { handled <- b.worker.Handle(t.Context(), tasks[0]) }()
+	<-begun
+	stopped := make(chan error, 1)
+	go func() { stopped <- b.worker.Stop(t.Context()) }()
+	close(finish)
+	if err := errors.Join(<-stopped, <-handled); err != nil {
+		t.Error(err)
+	}
+	if got := b.tests(id)[0]; got.Report == nil || !got.Report.OK() {
+		t.Errorf("report %+v, want ok", got.Report)
+	}
+}
+
+func TestStopThatCannotWaitLeavesInterrupted(t *testing.T) {
+	t.Parallel()
+	b := newBench(t, batch.WorkerConfig{})
+	id, tasks := b.submit(1, time.Minute)
+	begun := make(chan struct{})
+	b.prober.run = func(ctx context.Context, target probe.Target) (probe.Report, error) {
+		if err := target.BeforeLogin(ctx); err != nil {
+			return probe.Report{}, err
+		}
+		close(begun)
+		<-ctx.Done()
+		return probe.Report{LoginSent: true, StartedAt: time.Now()}, context.Cause(ctx)
+	}
+	handled := make(chan error, 1)
+	go func() { handled <- b.worker.Handle(t.Context(), tasks[0]) }()
+	<-begun
+	impatient, cancel := context.WithCancel(t.Context())
+	cancel()
+	if err := b.worker.Stop(impatient); err == nil {
+		t.Error("Stop says nothing of the probe that it cut off")
+	}
+	if err := <-handled; err != nil {
+		t.Error(err)
+	}
+	if got := b.tests(id)[0]; got.Report == nil || got.Report.Code != probe.CodeInterrupted || !got.Report.LoginSent {
+		t.Errorf("report %+v, want interrupted", got.Report)
+	}
+}
+
+// flaky is a store that loses its connection for the first calls of Finish.
+type flaky struct {
+	*sqlite.Store
+	mu    sync.Mutex
+	fails int
+}
+
+func (f *flaky) Finish(ctx context.Context, reports []batch.Finish) ([]string, []batch.Completion, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.fails > 0 {
+		f.fails--
+		return nil, nil, errors.New("the store is away")
+	}
+	return f.Store.Finish(ctx, reports)
+}
+
+func TestAReportIsKeptUntilTheStoreIsBack(t *testing.T) {
+	t.Parallel()
+	b := newBench(t, batch.WorkerConfig{})
+	b.prober.run = ok
+	w := batch.NewWorker(quiet(), &flaky{Store: b.store, fails: 3}, b.prober, b.queue, b.queue, nil, nil, batch.WorkerConfig{ID: "w"})
+	id, tasks := b.submit(1, time.Minute)
+	if err := w.Handle(t.Context(), tasks[0]); err != nil {
+		t.Fatal(err)
+	}
+	if got := b.tests(id)[0]; got.Report == nil || !got.Report.OK() {
+		t.Errorf("report %+v, want ok", got.Report)
+	}
+}
