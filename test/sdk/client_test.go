@@ -43,7 +43,8 @@ func client(t *testing.T, s *system.System, c caller) *drs.DrsClient {
 	}
 	builder := drs.DrsClientBuilder().WithCredential(signer)
 	if c.derived {
-		builder = builder.WithRegion(region.NewRegion("eu-west-101", s.URL)) // the scope names the region
+		// The scope of the key names region and service.
+		builder = builder.WithRegion(region.NewRegion("eu-west-101", s.URL)).WithDerivedAuthServiceName("drs")
 	} else {
 		builder = builder.WithEndpoints([]string{s.URL})
 	}
