@@ -110,8 +110,9 @@ type Sweeper interface {
 	// interrupted, and those whose lease ran out before it on the last of
 	// maxProbes probes as worker_lost.
 	Interrupt(ctx context.Context, maxProbes, limit int) (done []Completion, n int, err error)
-	// Reclaim ends leases that ran out before a login: attempt raised.
-	Reclaim(ctx context.Context, limit int) ([]Task, error)
+	// Reclaim ends leases that ran out before a login, of tests that have had
+	// fewer than maxProbes probes: attempt raised.
+	Reclaim(ctx context.Context, maxProbes, limit int) ([]Task, error)
 	// Strays lists tests that nobody has claimed for age past not_before (or
 	// creation). A test is listed once in each age.
 	Strays(ctx context.Context, age time.Duration, limit int) ([]Task, error)

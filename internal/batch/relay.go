@@ -85,7 +85,7 @@ func (r *Relay) end(ctx context.Context, what string, step func() ([]Completion,
 
 // reclaim enqueues the tests of workers that died before a login.
 func (r *Relay) reclaim(ctx context.Context) {
-	tasks, err := r.store.Reclaim(ctx, r.cfg.Page)
+	tasks, err := r.store.Reclaim(ctx, r.cfg.MaxProbes, r.cfg.Page)
 	if err == nil && len(tasks) > 0 {
 		r.observer.Swept("reclaimed", len(tasks))
 		err = r.queue.Enqueue(ctx, tasks)

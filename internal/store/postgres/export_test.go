@@ -44,7 +44,7 @@ func HotQueries(project, batchID, testID, lease string, now time.Time) map[strin
 		"lock overdue":      {lockOverdue, []any{ids, []string{batchID}}, "tests_pkey"},
 		"lock lost":         {lockLost, []any{ids, []string{batchID}, 3}, "tests_pkey"},
 		"lock open":         {lockOpen, []any{ids, []string{batchID}}, "tests_pkey"},
-		"reclaim":           {reclaimTests, []any{200}, "tests_pkey tests_lease"},
+		"reclaim":           {reclaimTests, []any{200, 3}, "tests_pkey tests_lease"},
 		"strays":            {listStrays, []any{200, 2 * time.Second}, "tests_pkey"},
 		"raise":             {raiseTests, []any{ids}, "tests_pkey"},
 		"batch":             {selectBatch, []any{project, batchID}, "batches_pkey"},

@@ -188,13 +188,14 @@ update tests t
        not_before = statement_timestamp(), idle_since = statement_timestamp()
  where t.id = any(array(select c.id from tests c
                          where c.lease_id is not null and c.lease_until < statement_timestamp() and c.login_at is null
+                           and c.probes < $2
                          order by c.deadline limit $1
                            for no key update skip locked))
 returning t.id, t.attempt, t.lane, t.network`
 
 // Reclaim ends leases that ran out before a login: see batch.Sweeper.
-func (s *Store) Reclaim(ctx context.Context, limit int) ([]batch.Task, error) {
-	tasks, err := collect(ctx, s.pool, scanTask, reclaimTests, limit)
+func (s *Store) Reclaim(ctx context.Context, maxProbes, limit int) ([]batch.Task, error) {
+	tasks, err := collect(ctx, s.pool, scanTask, reclaimTests, limit, maxProbes)
 	if err != nil {
 		return nil, fmt.Errorf("reclaim tests: %w", err)
 	}

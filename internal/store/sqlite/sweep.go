@@ -147,13 +147,13 @@ const lapsed = `lease_id is not null and lease_until < ?1 and login_at is null`
 const reclaimTests = `
 update tests
    set lease_id = null, lease_until = null, started_at = null, attempt = attempt + 1, not_before = ?1, idle_since = ?1
- where id in (select id from tests where ` + lapsed + ` order by deadline limit ?2)
+ where id in (select id from tests where ` + lapsed + ` and probes < ?2 order by deadline limit ?3)
 returning id, attempt, lane, network`
 
 // Reclaim ends leases that ran out before a login: see batch.Sweeper.
-func (s *Store) Reclaim(ctx context.Context, limit int) ([]batch.Task, error) {
+func (s *Store) Reclaim(ctx context.Context, maxProbes, limit int) ([]batch.Task, error) {
 	now := time.Now().UnixMicro()
-	tasks, err := s.sweep(ctx, "select 1 from tests where "+lapsed+" limit 1", []any{now}, reclaimTests, []any{now, limit})
+	tasks, err := s.sweep(ctx, "select 1 from tests where "+lapsed+" and probes < ?2 limit 1", []any{now, maxProbes}, reclaimTests, []any{now, maxProbes, limit})
 	if err != nil {
 		return nil, fmt.Errorf("reclaim tests: %w", err)
 	}

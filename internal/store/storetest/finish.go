@@ -308,7 +308,7 @@ func raceGroups(e env) {
 			for _, c := range claimed {
 				reports = append(reports, batch.Finish{TestID: c.ID, LeaseID: c.LeaseID, Report: newReport(probe.CodeOK)})
 			}
-			if _, err := e.Reclaim(ctx, 10); err != nil {
+			if _, err := e.Reclaim(ctx, 1000, 10); err != nil {
 				return err
 			}
 			if _, err := e.Strays(ctx, time.Millisecond, 10); err != nil {

@@ -113,7 +113,7 @@ func expireTogether(e env) {
 func interruptAfterLogin(e env) {
 	b, tests := e.create(1)
 	c := e.lapsedAfterLogin(tests[0].ID)
-	if tasks, err := e.Reclaim(e.Context(), 10); err != nil || len(tasks) != 0 {
+	if tasks, err := e.Reclaim(e.Context(), 3, 10); err != nil || len(tasks) != 0 {
 		e.Errorf("Reclaim() after a login = %v, %v", tasks, err)
 	}
 	done, n, err := e.Interrupt(e.Context(), 3, 10)
@@ -138,10 +138,13 @@ func interruptLastProbe(e env) {
 	if _, n, err := e.Interrupt(e.Context(), 2, 10); err != nil || n != 0 {
 		e.Fatalf("Interrupt() on the first of 2 probes = %d, %v", n, err)
 	}
-	if tasks, err := e.Reclaim(e.Context(), 10); err != nil || len(tasks) != 1 {
+	if tasks, err := e.Reclaim(e.Context(), 3, 10); err != nil || len(tasks) != 1 {
 		e.Fatalf("Reclaim() = %v, %v", tasks, err)
 	}
 	e.lapsed(tests[0].ID)
+	if tasks, err := e.Reclaim(e.Context(), 2, 10); err != nil || len(tasks) != 0 {
+		e.Errorf("Reclaim() on the last of 2 probes = %v, %v; want none", tasks, err)
+	}
 	if _, n, err := e.Interrupt(e.Context(), 2, 10); err != nil || n != 1 {
 		e.Fatalf("Interrupt() on the last of 2 probes = %d, %v", n, err)
 	}
@@ -159,7 +162,7 @@ func interruptNotInForce(e env) {
 	if _, n, err := e.Interrupt(e.Context(), 1, 10); err != nil || n != 0 {
 		e.Errorf("Interrupt() = %d, %v; want none", n, err)
 	}
-	if tasks, err := e.Reclaim(e.Context(), 10); err != nil || len(tasks) != 0 {
+	if tasks, err := e.Reclaim(e.Context(), 3, 10); err != nil || len(tasks) != 0 {
 		e.Errorf("Reclaim() = %v, %v; want none", tasks, err)
 	}
 }
@@ -167,7 +170,7 @@ func interruptNotInForce(e env) {
 func reclaimBeforeLogin(e env) {
 	b, tests := e.create(2)
 	c := e.lapsed(tests[0].ID)
-	tasks, err := e.Reclaim(e.Context(), 10)
+	tasks, err := e.Reclaim(e.Context(), 3, 10)
 	e.ok(err)
 	e.same("tasks", tasks, []batch.Task{{TestID: c.ID, Attempt: 2, Lane: batch.Interactive, Network: "eip"}})
 	if got := e.readTest(b, c.ID); got.State() != batch.Queued || got.Attempt != 2 || got.Probes != 1 {
