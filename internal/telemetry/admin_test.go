@@ -68,7 +68,8 @@ func TestAdmin(t *testing.T) {
 	if err := stop(); err != nil {
 		t.Errorf("Run = %v", err)
 	}
-	if _, err := http.Get("http://" + a.Addr().String() + "/healthz"); err == nil {
+	if resp, err := http.Get("http://" + a.Addr().String() + "/healthz"); err == nil {
+		_ = resp.Body.Close()
 		t.Error("the admin server still answers")
 	}
 }

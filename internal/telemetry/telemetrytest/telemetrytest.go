@@ -95,7 +95,8 @@ func Report(code probe.Code) probe.Report {
 		StartedAt: time.Date(2026, 11, 24, 12, 0, 0, 0, time.UTC), DurationMS: 45,
 		Phases: []probe.PhaseResult{
 			row(probe.PhasePolicy, 0, 1), row(probe.PhaseResolve, 1, 4), row(probe.PhaseConnect, 5, 10),
-			{Phase: probe.PhaseTLS, State: probe.Skipped}, row(probe.PhaseProtocol, 15, 15), last,
+			{Phase: probe.PhaseTLS, State: probe.Skipped},
+			row(probe.PhaseProtocol, 15, 15), last,
 			{Phase: probe.PhaseSession, State: probe.NotReached},
 		},
 		Evidence: probe.Evidence{
