@@ -60,10 +60,10 @@ func (l look) advice(b *bytes.Buffer, all []outcome) {
 		if f.phase != "" {
 			title += l.say(" in phase ", "，阶段 ") + string(f.phase)
 		}
-		if f.owner != "" {
-			title += l.say(", to be solved by: ", "，处理方：") + l.owner(f.owner)
-		}
 		fmt.Fprintf(b, "\n%s\n", title)
+		if f.owner != "" {
+			l.paragraph(b, "  ", "  ", l.say("Who must act: ", "处理方：")+l.owner(f.owner))
+		}
 		if f.warning {
 			// The words of the table are those of a failure.
 			l.paragraph(b, "  ", "  ", l.say("The test went on, since this was not demanded. Where it is, it ends here:", "本次未强制要求该项，测试已继续；若强制要求，测试将在此终止："))
