@@ -6,6 +6,7 @@ import (
 	"encoding/base64"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"net"
 	"net/netip"
@@ -52,17 +53,17 @@ func (u *upCommand) Run(ctx context.Context, c console) error {
 	if err != nil {
 		return err
 	}
-	store, box, err := home.store(ctx)
+	store, err := home.store(ctx)
 	if err != nil {
 		return err
 	}
-	defer store.Close()
+	defer func() { _ = store.Close() }() // SQLite has committed by then
 	redis, closeRedis, err := embedded.NewRedis()
 	if err != nil {
 		return err
 	}
 	defer closeRedis()
-	who, err := u.callers(token, box)
+	who, err := u.callers(token)
 	if err != nil {
 		return usageError{err}
 	}
@@ -113,7 +114,7 @@ func together(ctx context.Context, worker, api func(context.Context) error) erro
 }
 
 // callers is the list of one token and, where it was given, one access key.
-func (u *upCommand) callers(token secret.Text, box *secret.Box) (*auth.Verifier, error) {
+func (u *upCommand) callers(token secret.Text) (*auth.Verifier, error) {
 	file := auth.File{Tokens: []auth.Token{{
 		Name: "up", SHA256: auth.HashToken(token), Projects: []string{u.Project}, Roles: []string{"drs_adm"},
 	}}}
@@ -145,7 +146,7 @@ func (u *upCommand) policy(log *slog.Logger, listening net.Addr) (p *egress.Poli
 // greet says what runs and gives two commands to try.
 func (u *upCommand) greet(c console, url, dir string, token secret.Text, open bool) {
 	const job = "140b5236-88ad-43c8-811c-1268453jb101"
-	w := c.stdout
+	w := &strings.Builder{}
 	fmt.Fprintf(w, "dialtone is ready on %s; data in %s\n", url, dir)
 	if open {
 		fmt.Fprintln(w, "The listener is on loopback, so local and private addresses may be tested.")
@@ -169,6 +170,7 @@ func (u *upCommand) greet(c console, url, dir string, token secret.Text, open bo
   -d '{"jobs":[{"id":"%s","net_type":"eip","db_type":"mysql","ip":"127.0.0.1","db_port":3306,"db_user":"root","db_password":"secret","end_point_type":"so"}]}'
 
 `, url, u.Project, shown, job)
+	_, _ = io.WriteString(c.stdout, w.String()) // a reader that is gone does not stop the service
 }
 
 // home is the data directory.
@@ -191,7 +193,7 @@ func openHome(dir string, getenv func(string) string) (*home, error) {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, fmt.Errorf("data directory: %w", err)
 	}
-	lock, err := os.OpenFile(filepath.Join(dir, "lock"), os.O_CREATE|os.O_RDWR, 0o600)
+	lock, err := os.OpenFile(filepath.Join(dir, "lock"), os.O_CREATE|os.O_RDWR, 0o600) //nolint:gosec // the user chose the directory
 	if err != nil {
 		return nil, fmt.Errorf("data directory: %w", err)
 	}
@@ -217,24 +219,24 @@ func (h *home) token(given secret.Text) (secret.Text, error) {
 }
 
 // store opens the database with the keyset that is kept beside it.
-func (h *home) store(ctx context.Context) (*sqlite.Store, *secret.Box, error) {
+func (h *home) store(ctx context.Context) (*sqlite.Store, error) {
 	keyset, err := h.keep("keyset.json", secret.NewKeyset)
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
 	box, err := secret.OpenBox(keyset)
 	if err != nil {
-		return nil, nil, fmt.Errorf("keyset in the data directory: %w", err)
+		return nil, fmt.Errorf("keyset in the data directory: %w", err)
 	}
 	store, err := sqlite.Open(ctx, sqlite.Config{Path: filepath.Join(h.dir, "dialtone.db"), Box: box})
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
 	if err := errors.Join(store.Migrate(ctx), store.CheckKeys(ctx)); err != nil {
-		store.Close()
-		return nil, nil, fmt.Errorf("open the database: %w", err)
+		_ = store.Close() // what went wrong first is what to say
+		return nil, fmt.Errorf("open the database: %w", err)
 	}
-	return store, box, nil
+	return store, nil
 }
 
 // keep reads a secret's file, or makes it.
