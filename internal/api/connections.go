@@ -137,6 +137,7 @@ func twice(jobs []wire.TestEndPoint) []problem {
 // waits for it: not longer than the wait, and never empty-handed.
 func (s *Server) test(ctx context.Context, call job.Call, entries []batch.RequestEntry) (batch.Batch, []batch.Result, error) {
 	x := exchangeOf(ctx)
+	x.tree = nil
 	r := batch.Request{
 		Project: x.caller.Project, Caller: x.caller.Subject, Call: call, Lane: batch.Interactive, Wait: true,
 		Trace: s.cfg.Trace(ctx), Entries: entries,

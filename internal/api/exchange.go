@@ -30,7 +30,8 @@ type exchange struct {
 	// async is set by Prefer: respond-async.
 	async bool
 	// tree is the checked body, problems what was wrong with it. body is as
-	// received, and gone once the tree is there.
+	// received, and gone once the tree is there. Both hold secrets in the
+	// clear, so whoever waits lets go of the tree.
 	body     []byte
 	tree     any
 	problems []problem

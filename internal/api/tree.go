@@ -37,10 +37,10 @@ func parseTree(text []byte, root string) (any, []problem, *syntaxError) {
 	if !utf8.Valid(text) {
 		return nil, nil, notJSON("it is not UTF-8", "不是有效的 UTF-8 编码")
 	}
-	var whole json.RawMessage
-	if err := json.Unmarshal(text, &whole); err != nil {
+	if !json.Valid(text) {
 		at := len(text)
-		if syntax, ok := errors.AsType[*json.SyntaxError](err); ok {
+		var whole json.RawMessage
+		if syntax, ok := errors.AsType[*json.SyntaxError](json.Unmarshal(text, &whole)); ok {
 			at = int(syntax.Offset)
 		}
 		where := strconv.Itoa(at)

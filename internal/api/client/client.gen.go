@@ -91,6 +91,51 @@ func (e BatchState) Valid() bool {
 	}
 }
 
+// Defines values for ClusterEndpointEndpointtype.
+const (
+	ClusterEndpointEndpointtypeEmpty ClusterEndpointEndpointtype = ""
+	ClusterEndpointEndpointtypeLs    ClusterEndpointEndpointtype = "ls"
+	ClusterEndpointEndpointtypeSo    ClusterEndpointEndpointtype = "so"
+	ClusterEndpointEndpointtypeTa    ClusterEndpointEndpointtype = "ta"
+)
+
+// Valid indicates whether the value is a known member of the ClusterEndpointEndpointtype enum.
+func (e ClusterEndpointEndpointtype) Valid() bool {
+	switch e {
+	case ClusterEndpointEndpointtypeEmpty:
+		return true
+	case ClusterEndpointEndpointtypeLs:
+		return true
+	case ClusterEndpointEndpointtypeSo:
+		return true
+	case ClusterEndpointEndpointtypeTa:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for ClusterEndpointNettype.
+const (
+	ClusterEndpointNettypeEip ClusterEndpointNettype = "eip"
+	ClusterEndpointNettypeVpc ClusterEndpointNettype = "vpc"
+	ClusterEndpointNettypeVpn ClusterEndpointNettype = "vpn"
+)
+
+// Valid indicates whether the value is a known member of the ClusterEndpointNettype enum.
+func (e ClusterEndpointNettype) Valid() bool {
+	switch e {
+	case ClusterEndpointNettypeEip:
+		return true
+	case ClusterEndpointNettypeVpc:
+		return true
+	case ClusterEndpointNettypeVpn:
+		return true
+	default:
+		return false
+	}
+}
+
 // Defines values for ClusterJobAction.
 const (
 	TestConnection ClusterJobAction = "testConnection"
@@ -838,6 +883,43 @@ type BatchPage struct {
 	Next string `json:"next,omitempty,omitzero"`
 }
 
+// ClusterEndpoint What `property` holds. Types that are not built answer per entry.
+type ClusterEndpoint struct {
+	DBName     string `json:"dbName,omitempty,omitzero"`
+	Dbpassword string `json:"dbpassword,omitempty,omitzero"`
+
+	// Dbport A port; an integer, or the same as a string of digits. 0 means none.
+	Dbport Port   `json:"dbport,omitempty,omitzero"`
+	Dbtype string `json:"dbtype"`
+	Dbuser string `json:"dbuser,omitempty,omitzero"`
+
+	// Endpointtype ls is a shard node of a source that is a cluster; so if absent.
+	Endpointtype ClusterEndpointEndpointtype `json:"endpointtype,omitempty,omitzero"`
+	Instid       string                      `json:"instid,omitempty,omitzero"`
+
+	// IP A host, host:port, or a list.
+	IP string `json:"ip"`
+
+	// KafkaSecurityConfig Also taken under the key kafka_security_config.
+	KafkaSecurityConfig KafkaSecurity          `json:"kafkaSecurityConfig,omitempty,omitzero"`
+	Nettype             ClusterEndpointNettype `json:"nettype"`
+	ProjectID           string                 `json:"projectId,omitempty,omitzero"`
+	Region              string                 `json:"region,omitempty,omitzero"`
+	Sslcertchecksum     string                 `json:"sslcertchecksum,omitempty,omitzero"`
+	Sslcertkey          string                 `json:"sslcertkey,omitempty,omitzero"`
+	Sslcertname         string                 `json:"sslcertname,omitempty,omitzero"`
+	Sslcertpassword     string                 `json:"sslcertpassword,omitempty,omitzero"`
+	Ssllink             bool                   `json:"ssllink,omitempty,omitzero"`
+	SubnetID            string                 `json:"subnetId,omitempty,omitzero"`
+	VpcID               string                 `json:"vpcId,omitempty,omitzero"`
+}
+
+// ClusterEndpointEndpointtype ls is a shard node of a source that is a cluster; so if absent.
+type ClusterEndpointEndpointtype string
+
+// ClusterEndpointNettype defines model for ClusterEndpoint.Nettype.
+type ClusterEndpointNettype string
+
 // ClusterJob defines model for ClusterJob.
 type ClusterJob struct {
 	Action ClusterJobAction `json:"action"`
@@ -1001,6 +1083,21 @@ type EntryResultEndPointType string
 
 // EntryResultState defines model for EntryResult.State.
 type EntryResultState string
+
+// Error defines model for Error.
+type Error struct {
+	// ErrorCode Example: DRS.M00201
+	ErrorCode string `json:"error_code"`
+
+	// ErrorMsg Example: The parameter jobs is empty.
+	ErrorMsg string `json:"error_msg"`
+
+	// Problems Every problem of the request in order of path; error_msg names as many as fit.
+	Problems []Problem `json:"problems,omitempty,omitzero"`
+
+	// RequestID The same as X-Request-Id.
+	RequestID string `json:"request_id,omitempty,omitzero"`
+}
 
 // Evidence What was seen on the way. Foreign texts are scrubbed of secrets and cut.
 type Evidence = probe.Evidence
@@ -1316,6 +1413,15 @@ type PhaseResult = probe.PhaseResult
 // Port A port; an integer, or the same as a string of digits. 0 means none.
 type Port = int
 
+// Problem defines model for Problem.
+type Problem struct {
+	ErrorCode string `json:"error_code"`
+	ErrorMsg  string `json:"error_msg"`
+
+	// Path Example: jobs[2].db_port
+	Path string `json:"path"`
+}
+
 // QueryJobsRequest defines model for QueryJobsRequest.
 type QueryJobsRequest struct {
 	Jobs []JobID `json:"jobs"`
@@ -1578,6 +1684,39 @@ type ProjectID = string
 
 // State defines model for state.
 type State string
+
+// BadRequest defines model for BadRequest.
+type BadRequest = Error
+
+// Forbidden defines model for Forbidden.
+type Forbidden = Error
+
+// InternalError defines model for InternalError.
+type InternalError = Error
+
+// MethodNotAllowed defines model for MethodNotAllowed.
+type MethodNotAllowed = Error
+
+// NotFound defines model for NotFound.
+type NotFound = Error
+
+// RequestTimeout defines model for RequestTimeout.
+type RequestTimeout = Error
+
+// TooLarge defines model for TooLarge.
+type TooLarge = Error
+
+// TooManyRequests defines model for TooManyRequests.
+type TooManyRequests = Error
+
+// Unauthorized defines model for Unauthorized.
+type Unauthorized = Error
+
+// Unavailable defines model for Unavailable.
+type Unavailable = Error
+
+// UnsupportedMediaType defines model for UnsupportedMediaType.
+type UnsupportedMediaType = Error
 
 // ListBatchesParams defines parameters for ListBatches.
 type ListBatchesParams struct {
