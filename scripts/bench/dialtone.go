@@ -46,10 +46,10 @@ func start(ctx context.Context, g *ground, s subject, size int) (_ *through, err
 	d.cancel = cancel
 	defer func() {
 		if err != nil {
-			d.stop()
+			err = errors.Join(err, d.stop())
 		}
 	}()
-	log := slog.New(slog.NewJSONHandler(io.Discard, nil))
+	log := slog.New(slog.NewJSONHandler(io.Discard, nil)) //nolint:sloglint // a DiscardHandler would not format
 	metrics := telemetry.NewMetrics(telemetry.ThisBuild("bench"))
 	tracer, err := telemetry.NewTracer(ctx, log, telemetry.TraceConfig{})
 	if err != nil {

@@ -6,7 +6,10 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"net"
+	"net/url"
 	"os"
+	"strconv"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -68,7 +71,7 @@ func prepare(ctx context.Context) (g *ground, err error) {
 	}
 	defer func() {
 		if err != nil {
-			g.close()
+			g.close() //nolint:contextcheck // also when ctx has ended
 		}
 	}()
 	if err := g.admin.QueryRow(ctx, "select current_setting('server_version'), current_setting('fsync')").Scan(&g.machine.Postgres, &g.machine.Fsync); err != nil {
@@ -129,7 +132,11 @@ func (g *ground) database(ctx context.Context, dsn string) error {
 		return err
 	}
 	g.name = name
-	g.dsn = fmt.Sprintf("postgres://%s:%s@%s:%d/%s?sslmode=disable", cfg.User, cfg.Password, cfg.Host, cfg.Port, name)
+	u := url.URL{
+		Scheme: "postgres", User: url.UserPassword(cfg.User, cfg.Password), Path: name, RawQuery: "sslmode=disable",
+		Host: net.JoinHostPort(cfg.Host, strconv.Itoa(int(cfg.Port))),
+	}
+	g.dsn = u.String()
 	return nil
 }
 

@@ -20,12 +20,11 @@ import (
 // tests, secrets sealed, in one transaction: less than that nobody may do who
 // answers for a batch once it is accepted.
 type limit struct {
-	pool   *pgxpool.Pool
-	box    *secret.Box
-	runner *probe.Runner
-	target probe.Target
-	size   int
-	accept bool
+	pool    *pgxpool.Pool
+	box     *secret.Box
+	runner  *probe.Runner
+	targets []probe.Target
+	accept  bool
 }
 
 const limitTables = `
@@ -71,31 +70,35 @@ func newLimit(ctx context.Context, g *ground, pool *pgxpool.Pool, s subject, siz
 	if _, err := pool.Exec(ctx, limitTables); err != nil {
 		return nil, err
 	}
-	return &limit{
-		pool: pool, box: g.box, runner: s.runner, target: s.endpoint.Target(project, probe.VerifyCA), size: size, accept: accept,
-	}, nil
+	l := &limit{pool: pool, box: g.box, runner: s.runner, accept: accept}
+	for range size {
+		l.targets = append(l.targets, s.endpoint.Target(project, probe.VerifyCA))
+	}
+	return l, nil
 }
 
 // once does what a batch needs.
-func (l *limit) once(ctx context.Context) error {
+func (l *limit) once(ctx context.Context) error { return l.do(ctx, l.targets) }
+
+func (l *limit) do(ctx context.Context, targets []probe.Target) error {
 	batchID := batch.NewID()
-	ids := make([]string, l.size)
+	ids := make([]string, len(targets))
 	for i := range ids {
 		ids[i] = batch.NewID()
 	}
 	if l.accept {
-		if err := l.store(ctx, batchID, ids); err != nil {
+		if err := l.store(ctx, batchID, ids, targets); err != nil {
 			return err
 		}
 	}
-	reports := make([]probe.Report, l.size)
-	faults := make([]error, l.size)
+	reports := make([]probe.Report, len(ids))
+	faults := make([]error, len(ids))
 	var probing sync.WaitGroup
 	for i := range ids {
-		probing.Go(func() { reports[i], faults[i] = l.runner.Run(ctx, l.target) })
+		probing.Go(func() { reports[i], faults[i] = l.runner.Run(ctx, targets[i]) })
 	}
 	probing.Wait()
-	ok, texts := make([]bool, l.size), make([]string, l.size)
+	ok, texts := make([]bool, len(ids)), make([]string, len(ids))
 	for i, r := range reports {
 		if faults[i] != nil || !r.OK() {
 			return fmt.Errorf("a probe ended as %s: %w", r.Code, errors.Join(faults...))
@@ -111,11 +114,11 @@ func (l *limit) once(ctx context.Context) error {
 }
 
 // store accepts a batch: one round trip, one transaction.
-func (l *limit) store(ctx context.Context, batchID string, ids []string) error {
-	entries, jobs := make([]int, l.size), make([]string, l.size)
-	endpoints, sealed := make([]string, l.size), make([][]byte, l.size)
+func (l *limit) store(ctx context.Context, batchID string, ids []string, targets []probe.Target) error {
+	entries, jobs := make([]int, len(ids)), make([]string, len(ids))
+	endpoints, sealed := make([]string, len(ids)), make([][]byte, len(ids))
 	for i, id := range ids {
-		open, secrets := l.target.Split()
+		open, secrets := targets[i].Split()
 		endpoint, err := json.Marshal(open)
 		if err != nil {
 			return err
@@ -130,7 +133,7 @@ func (l *limit) store(ctx context.Context, batchID string, ids []string) error {
 		entries[i], jobs[i], endpoints[i] = i, jobID(i), string(endpoint)
 	}
 	var both pgx.Batch
-	both.Queue(acceptBatch, batchID, project, l.size)
+	both.Queue(acceptBatch, batchID, project, len(ids))
 	both.Queue(acceptTests, batchID, ids, entries, jobs, endpoints, sealed)
 	return l.pool.SendBatch(ctx, &both).Close()
 }

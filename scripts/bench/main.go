@@ -71,7 +71,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	if err != nil {
 		return err
 	}
-	defer ground.close()
+	defer ground.close() //nolint:contextcheck // also when ctx has ended
 	var result any
 	if s.workers {
 		result, err = measureWorkers(ctx, ground, s, stdout)

@@ -16,9 +16,12 @@ const (
 	dialtoneVariant = "dialtone"
 	limitVariant    = "limit"
 	limit2Variant   = "limit2"
+	frontVariant    = "limit2-http" // limit2 with HTTP before it
 )
 
-func allVariants() []string { return []string{dialtoneVariant, limitVariant, limit2Variant} }
+func allVariants() []string {
+	return []string{dialtoneVariant, limitVariant, limit2Variant, frontVariant}
+}
 
 // round is one variant's turn: how long each batch took, and all together.
 type round struct {
@@ -71,10 +74,10 @@ func measure(ctx context.Context, g *ground, s settings, stdout, stderr io.Write
 		}
 		result.Rows = append(result.Rows, rows...)
 	}
-	if !s.json {
-		result.print(stdout)
+	if s.json {
+		return result, nil
 	}
-	return result, nil
+	return result, result.print(stdout)
 }
 
 // measureKind runs one kind of probes with all numbers of callers.
@@ -91,6 +94,11 @@ func measureKind(ctx context.Context, g *ground, pool *pgxpool.Pool, s settings,
 	if err != nil {
 		return nil, err
 	}
+	served, err := newFront(ctx, accepting, subject, s.batchSize)
+	if err != nil {
+		return nil, err
+	}
+	defer served.stop()
 	system, err := start(ctx, g, subject, s.batchSize)
 	if err != nil {
 		return nil, err
@@ -102,6 +110,7 @@ func measureKind(ctx context.Context, g *ground, pool *pgxpool.Pool, s settings,
 	}()
 	do := map[string]func(context.Context) error{
 		dialtoneVariant: system.client.once, limitVariant: bare.once, limit2Variant: accepting.once,
+		frontVariant: served.caller.once,
 	}
 	for _, callers := range s.callers {
 		rounds := map[string][]round{}
@@ -114,7 +123,7 @@ func measureKind(ctx context.Context, g *ground, pool *pgxpool.Pool, s settings,
 		}
 		system.stages.print(io.Discard, 1)
 		for n := range s.rounds {
-			fmt.Fprintf(stderr, "bench: %s probes, %d callers, round %d of %d\n", kind, callers, n+1, s.rounds)
+			_, _ = fmt.Fprintf(stderr, "bench: %s probes, %d callers, round %d of %d\n", kind, callers, n+1, s.rounds)
 			for i := range s.variants {
 				v := s.variants[(i+n)%len(s.variants)] // nobody is always first
 				if err := g.settle(ctx); err != nil {

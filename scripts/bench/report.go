@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"io"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 )
@@ -31,6 +32,7 @@ type row struct {
 	MedianSpreadMS   spread  `json:"median_spread_ms"`
 	ToLimit          *ratio  `json:"to_limit,omitempty"`
 	ToLimit2         *ratio  `json:"to_limit2,omitempty"`
+	ToLimit2HTTP     *ratio  `json:"to_limit2_http,omitempty"`
 }
 
 // spread is from the lowest to the highest round.
@@ -78,6 +80,7 @@ func summarize(kind string, callers int, variants []string, rounds map[string][]
 	for i := range rows {
 		rows[i].ToLimit = compare(medians[rows[i].Variant], medians[limitVariant])
 		rows[i].ToLimit2 = compare(medians[rows[i].Variant], medians[limit2Variant])
+		rows[i].ToLimit2HTTP = compare(medians[rows[i].Variant], medians[frontVariant])
 	}
 	return rows
 }
@@ -99,15 +102,17 @@ func compare(one, other []float64) *ratio {
 }
 
 // print writes the tables in Markdown.
-func (r report) print(w io.Writer) {
-	fmt.Fprintf(w, "%s, Postgres %s (fsync %s), Redis %s, %d rounds of %g s\n", r.Date, r.Machine.Postgres, r.Machine.Fsync, r.Machine.Redis, r.Rounds, r.Seconds)
-	table := newTable("probes", "callers", "variant", "median ms", "rounds' medians", "p99 ms", "batches/s", "x limit", "x limit 2")
+func (r report) print(w io.Writer) error {
+	t := newTable("probes", "callers", "variant", "median ms", "rounds' medians", "p99 ms", "batches/s", "x limit", "x limit2", "x limit2-http")
 	for _, row := range r.Rows {
-		table.add(row.Probes, fmt.Sprint(row.Callers), row.Variant, fmt.Sprintf("%.1f", row.MedianMS),
+		t.add(row.Probes, strconv.Itoa(row.Callers), row.Variant, fmt.Sprintf("%.1f", row.MedianMS),
 			fmt.Sprintf("%.1f-%.1f", row.MedianSpreadMS.Low, row.MedianSpreadMS.High),
-			fmt.Sprintf("%.1f", row.P99MS), fmt.Sprintf("%.0f", row.BatchesPerSecond), row.ToLimit.String(), row.ToLimit2.String())
+			fmt.Sprintf("%.1f", row.P99MS), fmt.Sprintf("%.0f", row.BatchesPerSecond),
+			row.ToLimit.String(), row.ToLimit2.String(), row.ToLimit2HTTP.String())
 	}
-	table.print(w)
+	_, err := fmt.Fprintf(w, "%s, Postgres %s (fsync %s), Redis %s, %d rounds of %g s\n\n%s",
+		r.Date, r.Machine.Postgres, r.Machine.Fsync, r.Machine.Redis, r.Rounds, r.Seconds, t)
+	return err
 }
 
 // String is the ratio with its spread; nothing where there is none.
@@ -125,24 +130,29 @@ func newTable(heads ...string) *table { return &table{lines: [][]string{heads}} 
 
 func (t *table) add(cells ...string) { t.lines = append(t.lines, cells) }
 
-func (t *table) print(w io.Writer) {
+// String is the table in Markdown.
+func (t *table) String() string {
 	widths := make([]int, len(t.lines[0]))
 	for _, line := range t.lines {
 		for i, cell := range line {
 			widths[i] = max(widths[i], len(cell))
 		}
 	}
-	fmt.Fprintln(w)
-	for n, line := range t.lines {
-		for i, cell := range line {
-			fmt.Fprintf(w, "| %-*s ", widths[i], cell)
+	var text strings.Builder
+	write := func(cells []string) {
+		for i, cell := range cells {
+			text.WriteString("| " + cell + strings.Repeat(" ", widths[i]-len(cell)) + " ")
 		}
-		fmt.Fprintln(w, "|")
-		if n == 0 {
-			for _, width := range widths {
-				fmt.Fprint(w, "| ", strings.Repeat("-", width), " ")
-			}
-			fmt.Fprintln(w, "|")
-		}
+		text.WriteString("|\n")
 	}
+	rule := make([]string, len(widths))
+	for i, width := range widths {
+		rule[i] = strings.Repeat("-", width)
+	}
+	write(t.lines[0])
+	write(rule)
+	for _, line := range t.lines[1:] {
+		write(line)
+	}
+	return text.String()
 }

@@ -95,22 +95,22 @@ func measureWorkers(ctx context.Context, g *ground, s settings, stdout io.Writer
 		}
 		result.Rows = append(result.Rows, line)
 	}
-	if !s.json {
-		result.print(stdout)
+	if s.json {
+		return result, nil
 	}
-	return result, nil
+	return result, result.print(stdout)
 }
 
-func (r workersReport) print(w io.Writer) {
-	fmt.Fprintf(w, "Postgres %s (fsync %s), Redis %s; targets answer after %g ms, each worker makes %d probes at once\n",
-		r.Machine.Postgres, r.Machine.Fsync, r.Machine.Redis, r.DelayMS, r.Slots)
-	table := newTable("workers", "entries/s", "x one worker", "of what the slots allow", "entries by worker")
+func (r workersReport) print(w io.Writer) error {
+	t := newTable("workers", "entries/s", "x one worker", "of what the slots allow", "entries by worker")
 	for _, row := range r.Rows {
-		table.add(strconv.Itoa(row.Workers), fmt.Sprintf("%.0f", row.EntriesPerSecond),
+		t.add(strconv.Itoa(row.Workers), fmt.Sprintf("%.0f", row.EntriesPerSecond),
 			fmt.Sprintf("%.2f", row.EntriesPerSecond/r.Rows[0].EntriesPerSecond),
 			fmt.Sprintf("%.0f %%", 100*row.EntriesPerSecond/row.Ceiling), fmt.Sprint(row.Shares))
 	}
-	table.print(w)
+	_, err := fmt.Fprintf(w, "Postgres %s (fsync %s), Redis %s; targets answer after %g ms, each worker makes %d probes at once\n\n%s",
+		r.Machine.Postgres, r.Machine.Fsync, r.Machine.Redis, r.DelayMS, r.Slots, t)
+	return err
 }
 
 // slowTarget is a MySQL server that makes its clients wait and then says, in
@@ -124,7 +124,7 @@ func slowTarget(ctx context.Context, delay time.Duration) (*net.TCPAddr, func(),
 	}
 	const notAllowed = 1130
 	text := "Host '127.0.0.1' is not allowed to connect to this MySQL server"
-	packet := append([]byte{byte(3 + len(text)), 0, 0, 0, 0xff, notAllowed & 0xff, notAllowed >> 8}, text...)
+	packet := append([]byte{byte(3 + len(text)), 0, 0, 0, 0xff, notAllowed & 0xff, notAllowed >> 8}, text...) //nolint:gosec // a short text
 	var serving sync.WaitGroup
 	serving.Go(func() {
 		for {

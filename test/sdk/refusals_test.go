@@ -2,6 +2,7 @@ package sdk_test
 
 import (
 	"encoding/json"
+	"net/http"
 	"strconv"
 	"strings"
 	"testing"
@@ -107,7 +108,7 @@ func TestRefusals(t *testing.T) {
 	_, err := client(t, s, caller{}).BatchListJobDetails(&model.BatchListJobDetailsRequest{
 		Body: &model.BatchQueryJobReqPage{Jobs: []string{system.JobID}},
 	})
-	if refused := refusal(t, err); refused.StatusCode != 400 || !strings.Contains(refused.ErrorMessage, "DRS.M00289") {
+	if refused := refusal(t, err); refused.StatusCode != http.StatusBadRequest || !strings.Contains(refused.ErrorMessage, "DRS.M00289") {
 		t.Errorf("detail of no job: %v", refused)
 	}
 }
