@@ -220,7 +220,7 @@ func (t *Tracer) Probe(ctx context.Context, c batch.Claimed, r probe.Report) {
 	}
 	t.child(ctx, "queue", begin.Add(-max(c.Waited, 0)), begin)
 	for _, row := range r.Phases {
-		if ran(row) {
+		if ran(row) || row.State == probe.Failed { // which may take no time at all
 			t.child(ctx, string(row.Phase), at(row.StartMS), at(row.StartMS+row.DurationMS),
 				attribute.String("dialtone.state", string(row.State)), attribute.String("dialtone.code", string(row.Code)))
 		}
