@@ -14,7 +14,6 @@ import (
 	"net/http"
 	"time"
 
-	"github.com/getkin/kin-openapi/openapi3"
 	"github.com/labstack/echo/v4"
 
 	"dialtone/internal/api/wire"
@@ -183,16 +182,12 @@ func (c Config) validate() error {
 
 // Server answers the API. It is safe for concurrent use.
 type Server struct {
-	log    *slog.Logger
-	parts  Parts
-	cfg    Config
-	shapes shapes
-	// clusterShape is what a property of the cluster call holds.
-	clusterShape *shape
-	// jobShape is a job as it is created, to keep its secrets apart.
-	jobShape *shape
-	limits   *limits
-	handler  http.Handler
+	reader
+	log     *slog.Logger
+	parts   Parts
+	cfg     Config
+	limits  *limits
+	handler http.Handler
 	// draining ends when event streams are to end.
 	draining context.Context //nolint:containedctx // a switch for all streams, not a request's context
 	drain    context.CancelFunc
@@ -204,26 +199,14 @@ func New(log *slog.Logger, parts Parts, cfg Config) (*Server, error) {
 	if err := cfg.validate(); err != nil {
 		return nil, err
 	}
-	doc, err := openapi3.NewLoader().LoadFromData(document)
+	r, err := newReader(cfg.MaxEntries, cfg.MaxObjects)
 	if err != nil {
-		return nil, fmt.Errorf("api: read openapi.yaml: %w", err)
-	}
-	compiled, err := newShapes(doc)
-	if err != nil {
-		return nil, fmt.Errorf("api: openapi.yaml: %w", err)
-	}
-	object, err := component(doc, "ClusterEndpoint")
-	if err != nil {
-		return nil, fmt.Errorf("api: openapi.yaml: %w", err)
-	}
-	creation, err := component(doc, "CreateJob")
-	if err != nil {
-		return nil, fmt.Errorf("api: openapi.yaml: %w", err)
+		return nil, fmt.Errorf("api: %w", err)
 	}
 	if parts.Observer == nil {
 		parts.Observer = quiet{}
 	}
-	s := &Server{log: log, parts: parts, cfg: cfg, shapes: compiled, clusterShape: object, jobShape: creation, limits: newLimits(cfg.RequestsPerSecond, cfg.Burst)}
+	s := &Server{reader: r, log: log, parts: parts, cfg: cfg, limits: newLimits(cfg.RequestsPerSecond, cfg.Burst)}
 	s.draining, s.drain = context.WithCancel(context.Background())
 	s.handler = s.route()
 	return s, nil
@@ -245,7 +228,7 @@ func (s *Server) route() http.Handler {
 	e.HideBanner, e.HidePort = true, true
 	e.HTTPErrorHandler = s.fail
 	e.Binder = treeBinder{}
-	e.Use(s.observe, s.identify, s.authenticate, s.limit, s.read)
+	e.Use(s.observe, s.identify, s.authenticate, s.limit, s.check)
 	strict := wire.NewStrictHandler(operations{s}, nil)
 	wire.RegisterHandlers(e, strict)
 	if s.cfg.Middleware != nil {

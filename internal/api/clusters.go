@@ -15,17 +15,8 @@ import (
 // TestClusterConnections is the cluster call (contract 2).
 func (s operations) TestClusterConnections(ctx context.Context, r wire.TestClusterConnectionsRequestObject) (wire.TestClusterConnectionsResponseObject, error) {
 	x := exchangeOf(ctx)
-	problems := append(x.problems, s.tooMany(len(r.Body.Jobs))...)
-	entries := make([]batch.RequestEntry, len(r.Body.Jobs))
-	for i, given := range r.Body.Jobs {
-		entries[i].JobID = given.JobID
-		if i >= s.cfg.MaxEntries || !given.Property.IsSet() {
-			continue // refused already
-		}
-		endpoints, wrong := s.property(entryPath(i)+".property", given.Property)
-		entries[i].Endpoints = endpoints
-		problems = append(problems, wrong...)
-	}
+	entries, problems := s.clusters(*r.Body)
+	problems = append(x.problems, problems...)
 	if err := refused(problems); err != nil {
 		return nil, err
 	}
@@ -51,8 +42,8 @@ func (s operations) TestClusterConnections(ctx context.Context, r wire.TestClust
 }
 
 // property reads the JSON text in a property: a list of endpoints, or one.
-func (s *Server) property(path string, given secret.Text) ([]batch.Endpoint, []problem) {
-	tree, problems, bad := parseTree([]byte(given.Reveal()), path)
+func (r reader) property(path string, given secret.Text) ([]batch.Endpoint, []problem) {
+	tree, problems, bad := parseTree([]byte(given.Reveal()), path, r.names)
 	if bad != nil {
 		return nil, []problem{{path: path, code: codeInvalid, why: probe.Words{
 			English: "it must hold JSON: " + bad.why.English, Chinese: "其内容必须为 JSON：" + bad.why.Chinese,
@@ -64,11 +55,11 @@ func (s *Server) property(path string, given secret.Text) ([]batch.Endpoint, []p
 	} else if !isList {
 		return nil, []problem{{path: path, code: codeInvalid, why: probe.Words{English: "it must hold a JSON list of objects", Chinese: "其内容必须为 JSON 对象列表"}}}
 	}
-	most := strconv.Itoa(s.cfg.MaxObjects)
+	most := strconv.Itoa(r.maxObjects)
 	switch {
 	case len(objects) == 0:
 		return nil, []problem{{path: path, code: codeMissing, why: probe.Words{English: "its list must not be empty", Chinese: "其列表不能为空"}}}
-	case len(objects) > s.cfg.MaxObjects:
+	case len(objects) > r.maxObjects:
 		return nil, []problem{{path: path, code: codeInvalid, why: probe.Words{English: "its list must hold at most " + most + " objects", Chinese: "其列表最多包含 " + most + " 个对象"}}}
 	}
 	endpoints := make([]batch.Endpoint, 0, len(objects))
@@ -77,7 +68,7 @@ func (s *Server) property(path string, given secret.Text) ([]batch.Endpoint, []p
 		if isList {
 			at += "[" + strconv.Itoa(i) + "]"
 		}
-		e, wrong := s.clusterEndpoint(at, object)
+		e, wrong := r.clusterEndpoint(at, object)
 		problems = append(problems, wrong...)
 		endpoints = append(endpoints, e)
 	}
@@ -91,7 +82,7 @@ const (
 )
 
 // clusterEndpoint checks one object of a property.
-func (s *Server) clusterEndpoint(path string, object any) (batch.Endpoint, []problem) {
+func (r reader) clusterEndpoint(path string, object any) (batch.Endpoint, []problem) {
 	kafkaKey := kafkaCamel
 	var check checker
 	if fields, ok := object.(map[string]any); ok {
@@ -105,7 +96,7 @@ func (s *Server) clusterEndpoint(path string, object any) (batch.Endpoint, []pro
 			fields[kafkaCamel] = snake
 		}
 	}
-	clean, ok := check.check(s.clusterShape, path, object)
+	clean, ok := check.check(r.clusterShape, path, object)
 	if !ok {
 		if len(check.problems) == 0 {
 			check.problems = append(check.problems, problem{path: path, code: codeMissing, why: probe.Words{English: "it must not be empty", Chinese: "不能为空"}, whole: true})

@@ -20,16 +20,8 @@ var _ wire.StrictServerInterface = operations{}
 // TestConnections is the connection call (contract 1).
 func (s operations) TestConnections(ctx context.Context, r wire.TestConnectionsRequestObject) (wire.TestConnectionsResponseObject, error) {
 	x := exchangeOf(ctx)
-	entries := make([]batch.RequestEntry, len(r.Body.Jobs))
-	for i, given := range r.Body.Jobs {
-		entries[i] = batch.RequestEntry{JobID: given.ID, Endpoints: []batch.Endpoint{endpoint(given)}}
-	}
-	problems := append(x.problems, s.tooMany(len(entries))...)
-	for i, entry := range entries[:min(len(entries), s.cfg.MaxEntries)] {
-		for _, p := range entry.Endpoints[0].Validate(job.Connection) {
-			problems = append(problems, ruleProblem(entryPath(i), string(p.Field), p))
-		}
-	}
+	entries, problems := s.connections(*r.Body)
+	problems = append(x.problems, problems...)
 	problems = append(problems, twice(r.Body.Jobs)...)
 	if err := refused(problems); err != nil {
 		return nil, err
@@ -104,11 +96,11 @@ func ruleProblem(path, field string, p batch.Problem) problem {
 }
 
 // tooMany refuses requests with more entries than we take.
-func (s *Server) tooMany(n int) []problem {
-	if n <= s.cfg.MaxEntries {
+func (r reader) tooMany(n int) []problem {
+	if n <= r.maxEntries {
 		return nil
 	}
-	most := strconv.Itoa(s.cfg.MaxEntries)
+	most := strconv.Itoa(r.maxEntries)
 	return []problem{{path: "jobs", code: codeInvalid, why: probe.Words{English: "it must hold at most " + most + " items", Chinese: "最多包含 " + most + " 项"}}}
 }
 

@@ -298,8 +298,10 @@ func TestObserverSeesClosedSets(t *testing.T) {
 	b.do(t, ask{path: connection, body: `{"jobs":[{` + mysqlEntry + `}]}`})
 	b.do(t, ask{method: http.MethodGet, path: "/nowhere/" + marker})
 	b.do(t, ask{method: http.MethodPatch, path: connection})
+	b.do(t, ask{method: "S3CR3T", path: connection})
 	want := []string{
 		"POST /v3/:project_id/jobs/batch-connection OK", "GET  Not Found", "PATCH /v3/:project_id/jobs/batch-connection Method Not Allowed",
+		"OTHER /v3/:project_id/jobs/batch-connection Method Not Allowed",
 	}
 	eventually(t, func() bool { c.mu <- struct{}{}; defer func() { <-c.mu }(); return len(c.requests) == len(want) })
 	if diff := cmp.Diff(want, c.requests); diff != "" || c.answered != 1 {

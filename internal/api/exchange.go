@@ -70,9 +70,10 @@ func (s *Server) observe(next echo.HandlerFunc) echo.HandlerFunc {
 		if status == http.StatusNotFound && !strings.HasPrefix(route, "/") {
 			route = ""
 		}
-		s.parts.Observer.Request(r.Method, route, status, took)
+		method := knownMethod(r.Method)
+		s.parts.Observer.Request(method, route, status, took)
 		attrs := []slog.Attr{
-			slog.String("request", x.id), slog.String("method", r.Method), slog.String("route", route), slog.Int("status", status),
+			slog.String("request", x.id), slog.String("method", method), slog.String("route", route), slog.Int("status", status),
 			slog.Float64("took_ms", float64(took.Microseconds())/1000), slog.String("project", x.caller.Project), slog.String("caller", x.caller.Subject),
 		}
 		if x.batch != "" {
@@ -80,6 +81,17 @@ func (s *Server) observe(next echo.HandlerFunc) echo.HandlerFunc {
 		}
 		s.log.LogAttrs(c.Request().Context(), slog.LevelInfo, "request", attrs...)
 		return nil
+	}
+}
+
+// knownMethod keeps metrics from having a series for each word that somebody
+// sends as a method.
+func knownMethod(m string) string {
+	switch m {
+	case http.MethodGet, http.MethodHead, http.MethodPost, http.MethodPut, http.MethodPatch, http.MethodDelete, http.MethodOptions:
+		return m
+	default:
+		return "OTHER"
 	}
 }
 
@@ -242,7 +254,7 @@ func (s *Server) limit(next echo.HandlerFunc) echo.HandlerFunc {
 
 // read checks parameters and body against the document. What is wrong with the
 // body is not answered yet where the handler has rules of its own to add.
-func (s *Server) read(next echo.HandlerFunc) echo.HandlerFunc {
+func (s *Server) check(next echo.HandlerFunc) echo.HandlerFunc {
 	return func(c echo.Context) error {
 		r := c.Request()
 		x := exchangeOf(r.Context())
@@ -260,7 +272,7 @@ func (s *Server) read(next echo.HandlerFunc) echo.HandlerFunc {
 		if !isJSON(r.Header) {
 			return unsupported(probe.Words{English: "The Content-Type must be application/json.", Chinese: "Content-Type 必须为 application/json"})
 		}
-		tree, problems, bad := parseTree(x.body, "")
+		tree, problems, bad := parseTree(x.body, "", s.names)
 		empty := strings.TrimSpace(string(x.body)) == ""
 		x.body = nil
 		if empty {

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"math"
 	"strings"
 
 	"github.com/getkin/kin-openapi/openapi3"
@@ -22,16 +23,16 @@ import (
 // that holds it. The error joins all problems, each with its path and none
 // with a value.
 func ReadRequest(body []byte) (job.Call, []batch.RequestEntry, error) {
-	tree, problems, bad := parseTree(body, "")
+	r, err := newReader(math.MaxInt, Config{}.withDefaults().MaxObjects)
+	if err != nil {
+		return "", nil, err
+	}
+	tree, problems, bad := parseTree(body, "", r.names)
 	if bad != nil {
 		return "", nil, bad
 	}
 	if _, is := tree.(map[string]any); !is {
 		return "", nil, errors.New("it must be an object with a list of jobs")
-	}
-	r, err := newReader()
-	if err != nil {
-		return "", nil, err
 	}
 	call := job.Connection
 	if unfoldProperties(tree) {
@@ -44,34 +45,44 @@ func ReadRequest(body []byte) (job.Call, []batch.RequestEntry, error) {
 	return call, entries, told(append(problems, more...))
 }
 
-// reader is the part of a Server that reads the requests of the test calls.
+// reader reads requests: the document, compiled.
 type reader struct {
-	server *Server
+	shapes shapes
+	// clusterShape is what a property of the cluster call holds.
+	clusterShape *shape
+	// jobShape is a job as it is created, to keep its secrets apart.
+	jobShape *shape
+	// names are the keys of all schemas.
+	names names
+	// maxEntries and maxObjects bound the test calls.
+	maxEntries, maxObjects int
 }
 
-func newReader() (*reader, error) {
+func newReader(maxEntries, maxObjects int) (reader, error) {
 	doc, err := openapi3.NewLoader().LoadFromData(document)
 	if err != nil {
-		return nil, fmt.Errorf("read openapi.yaml: %w", err)
+		return reader{}, fmt.Errorf("read openapi.yaml: %w", err)
 	}
-	compiled, err := newShapes(doc)
-	if err != nil {
-		return nil, fmt.Errorf("openapi.yaml: %w", err)
+	r := reader{names: propertyNames(doc), maxEntries: maxEntries, maxObjects: maxObjects}
+	if r.shapes, err = newShapes(doc); err != nil {
+		return reader{}, fmt.Errorf("openapi.yaml: %w", err)
 	}
-	object, err := component(doc, "ClusterEndpoint")
-	if err != nil {
-		return nil, fmt.Errorf("openapi.yaml: %w", err)
+	if r.clusterShape, err = component(doc, "ClusterEndpoint"); err != nil {
+		return reader{}, fmt.Errorf("openapi.yaml: %w", err)
 	}
-	return &reader{server: &Server{cfg: Config{}.withDefaults(), shapes: compiled, clusterShape: object}}, nil
+	if r.jobShape, err = component(doc, "CreateJob"); err != nil {
+		return reader{}, fmt.Errorf("openapi.yaml: %w", err)
+	}
+	return r, nil
 }
 
 // read checks the shape, then the rules.
-func (r *reader) read(call job.Call, tree any) ([]batch.RequestEntry, []problem, error) {
+func (r reader) read(call job.Call, tree any) ([]batch.RequestEntry, []problem, error) {
 	route := "POST /v3/:project_id/jobs/batch-connection"
 	if call == job.Cluster {
 		route = "POST /v3/:project_id/jobs/cluster/batch-connection"
 	}
-	operation, ok := r.server.shapes[route]
+	operation, ok := r.shapes[route]
 	if !ok || operation.body == nil {
 		return nil, nil, fmt.Errorf("openapi.yaml: there is no body of %s", route)
 	}
@@ -93,14 +104,16 @@ func (r *reader) read(call job.Call, tree any) ([]batch.RequestEntry, []problem,
 	if json.Unmarshal(plain, &request) != nil { // likewise
 		return nil, nil, errors.New("decode the checked request: the document and its types disagree")
 	}
-	entries, wrong := connections(request)
+	entries, wrong := r.connections(request)
 	return entries, append(check.problems, wrong...), nil
 }
 
-func connections(request wire.TestConnectionsRequest) ([]batch.RequestEntry, []problem) {
+// connections takes the entries of the connection call over and applies the
+// rules to them; more entries than allowed are one problem, not hundreds.
+func (r reader) connections(request wire.TestConnectionsRequest) ([]batch.RequestEntry, []problem) {
 	entries := make([]batch.RequestEntry, len(request.Jobs))
-	var problems []problem
-	for i, given := range request.Jobs {
+	problems := r.tooMany(len(request.Jobs))
+	for i, given := range request.Jobs[:min(len(request.Jobs), r.maxEntries)] {
 		e := endpoint(given)
 		entries[i] = batch.RequestEntry{JobID: given.ID, Endpoints: []batch.Endpoint{e}}
 		for _, p := range e.Validate(job.Connection) {
@@ -110,15 +123,16 @@ func connections(request wire.TestConnectionsRequest) ([]batch.RequestEntry, []p
 	return entries, problems
 }
 
-func (r *reader) clusters(request wire.TestClusterConnectionsRequest) ([]batch.RequestEntry, []problem) {
+// clusters does the same for the cluster call.
+func (r reader) clusters(request wire.TestClusterConnectionsRequest) ([]batch.RequestEntry, []problem) {
 	entries := make([]batch.RequestEntry, len(request.Jobs))
-	var problems []problem
-	for i, given := range request.Jobs {
+	problems := r.tooMany(len(request.Jobs))
+	for i, given := range request.Jobs[:min(len(request.Jobs), r.maxEntries)] {
 		entries[i].JobID = given.JobID
 		if !given.Property.IsSet() {
 			continue // a problem already
 		}
-		endpoints, wrong := r.server.property(entryPath(i)+".property", given.Property)
+		endpoints, wrong := r.property(entryPath(i)+".property", given.Property)
 		entries[i].Endpoints = endpoints
 		problems = append(problems, wrong...)
 	}

@@ -81,7 +81,7 @@ func TestBadRequests(t *testing.T) {
 		{"eleven jobs", jobs(slices.Repeat([]string{entryWith()}, 11)...), false, invalid, append([]string{"jobs"}, idPaths(1, 11)...)},
 		{"duplicate key", `{"jobs":[{"db_password":"a",` + entryWith()[1:] + `]}`, false, duplicate, []string{"jobs[0].db_password"}},
 		{"duplicate jobs", `{"jobs":[` + entryWith() + `],"jobs":[]}`, false, duplicate, []string{"jobs"}},
-		{"duplicate key that is no name", `{"` + marker + `!":1,"` + marker + `!":2,` + jobs(entryWith())[1:], false, duplicate, []string{"?"}},
+		{"duplicate key that is no name", `{"` + marker + `":1,"` + marker + `":2,` + jobs(entryWith())[1:], false, duplicate, []string{"?"}},
 		{"an entry is a string", jobs(entryWith(), secretString), false, invalid, []string{"jobs[1]"}},
 		{"an entry is null", jobs(entryWith(), "null"), false, missing, []string{"jobs[1]"}},
 		{"an entry is empty", jobs("{}"), false, missing, []string{"jobs[0].db_password", "jobs[0].db_type", "jobs[0].db_user", "jobs[0].id", "jobs[0].ip", "jobs[0].net_type"}},

@@ -174,9 +174,9 @@ func (c *checker) object(s *shape, path string, v any) (any, bool) {
 	}
 	clean := map[string]any{}
 	for _, name := range slices.Sorted(maps.Keys(given)) {
-		property, at := s.properties[name], join(path, printable(name))
+		property, at := s.properties[name], join(path, name)
 		if property == nil {
-			property = s.extra
+			property, at = s.extra, join(path, "?")
 		}
 		if property == nil {
 			continue

@@ -123,3 +123,22 @@ func component(doc *openapi3.T, name string) (*shape, error) {
 	}
 	return newShape(&openapi3.SchemaRef{Value: ref.Value})
 }
+
+// propertyNames lists the keys of all schemas.
+func propertyNames(doc *openapi3.T) names {
+	all := names{kafkaSnake: true}
+	var collect func(*openapi3.Schema)
+	collect = func(s *openapi3.Schema) {
+		for name, property := range s.Properties {
+			all[name] = true
+			collect(property.Value)
+		}
+		if s.Items != nil {
+			collect(s.Items.Value)
+		}
+	}
+	for _, schema := range doc.Components.Schemas {
+		collect(schema.Value)
+	}
+	return all
+}

@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"strconv"
-	"strings"
 	"unicode/utf8"
 
 	"dialtone/internal/probe"
@@ -32,8 +31,8 @@ func notJSON(english, chinese string) *syntaxError {
 // bools and nils. encoding/json alone takes invalid UTF-8, keys that occur
 // twice and any depth; a password that two parsers read differently must not
 // get through. Keys that occur twice come back as problems below root, the
-// first one's value is kept.
-func parseTree(text []byte, root string) (any, []problem, *syntaxError) {
+// first one's value is kept. known are the keys that a problem may name.
+func parseTree(text []byte, root string, known names) (any, []problem, *syntaxError) {
 	if !utf8.Valid(text) {
 		return nil, nil, notJSON("it is not UTF-8", "不是有效的 UTF-8 编码")
 	}
@@ -46,7 +45,7 @@ func parseTree(text []byte, root string) (any, []problem, *syntaxError) {
 		where := strconv.Itoa(at)
 		return nil, nil, notJSON("it is not one JSON document, see byte "+where, "不是单个有效的 JSON 文档,错误位于第 "+where+" 字节")
 	}
-	p := &treeParser{decoder: json.NewDecoder(bytes.NewReader(text))}
+	p := &treeParser{decoder: json.NewDecoder(bytes.NewReader(text)), known: known}
 	p.decoder.UseNumber()
 	tree, err := p.value(root, 0)
 	if err != nil {
@@ -57,6 +56,7 @@ func parseTree(text []byte, root string) (any, []problem, *syntaxError) {
 
 type treeParser struct {
 	decoder  *json.Decoder
+	known    names
 	values   int
 	problems []problem
 }
@@ -100,7 +100,7 @@ func (p *treeParser) object(path string, depth int) (any, *syntaxError) {
 		if err != nil || !ok {
 			return nil, notJSON("it cannot be read", "无法读取")
 		}
-		at := join(path, printable(key))
+		at := join(path, p.known.show(key))
 		v, bad := p.value(at, depth+1)
 		if bad != nil {
 			return nil, bad
@@ -126,12 +126,14 @@ func join(path, key string) string {
 	return path + "." + key
 }
 
-// printable makes a caller's key fit for a message: keys of ours pass
-// unchanged, anything else could be a misplaced secret.
-func printable(key string) string {
-	plain := len(key) <= 64 && strings.Trim(strings.ToLower(key), "abcdefghijklmnopqrstuvwxyz0123456789_") == ""
-	if !plain || key == "" {
-		return "?"
+// names are the keys that the document knows.
+type names map[string]bool
+
+// show gives a key as a message may show it: what is none of ours could be a
+// misplaced secret.
+func (n names) show(key string) string {
+	if n[key] {
+		return key
 	}
-	return key
+	return "?"
 }
