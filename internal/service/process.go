@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/signal"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -90,12 +91,26 @@ func NewProcess(ctx context.Context, stderr io.Writer, b Base) (p *Process, err 
 		Listen: b.AdminListen, TLS: adminTLS, Pprof: b.Admin.Pprof,
 		Checks: []telemetry.Check{
 			{Name: "postgres", Do: p.Store.Ping},
-			{Name: "keys", Do: p.Store.CheckKeys},
+			{Name: "keys", Do: once(p.Store.CheckKeys)},
 			{Name: "redis", Do: p.Redis.Ping},
 			{Name: "redis_policy", Do: p.redisPolicy, Advisory: true},
 		},
 	})
 	return p, err
+}
+
+// once asks until the answer is good, and then believes it: neither the keyset
+// of a process nor the store that it opens changes.
+func once(check func(context.Context) error) func(context.Context) error {
+	var good atomic.Bool
+	return func(ctx context.Context) error {
+		if good.Load() {
+			return nil
+		}
+		err := check(ctx)
+		good.Store(err == nil)
+		return err
+	}
 }
 
 // watch shows the pools and the queues in the metrics.
