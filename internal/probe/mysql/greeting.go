@@ -25,6 +25,12 @@ const (
 	capPluginAuth   = 1 << 19
 )
 
+// Plugins that need particular care.
+const (
+	nativePlugin = "mysql_native_password"
+	sha256Plugin = "sha256_password"
+)
+
 // maxGreeting bounds the first packet: real ones have 60 to 200 bytes.
 const maxGreeting = 4096
 
@@ -32,17 +38,26 @@ const maxGreeting = 4096
 type greeting struct {
 	product, version, plugin string
 	capabilities             uint32
-	// capabilityAt is where the lower half of them stands in the packet.
-	capabilityAt int
+	// capabilityAt is where the lower half of them stands in the packet, and
+	// pluginAt where the plugin's name begins, 0 if there is none.
+	capabilityAt, pluginAt int
 }
 
 func (g *greeting) offersTLS() bool { return g.capabilities&capTLS != 0 }
 
 // forDriver is the packet as the driver shall see it: without LOCAL INFILE,
-// which it would otherwise declare, though it refuses every file.
-func (g *greeting) forDriver(packet []byte) []byte {
+// which it would otherwise declare, though it refuses every file. Over TLS
+// another plugin takes the place of sha256_password: the driver, who knows of
+// no TLS, would ask for a key, which the server takes for the password. The
+// server then asks to switch, and the answer to that is watched.
+func (g *greeting) forDriver(packet []byte, overTLS bool) []byte {
 	shown := bytes.Clone(packet)
 	shown[g.capabilityAt] &^= capLocalFiles
+	if overTLS && g.plugin == sha256Plugin {
+		shown = append(append(shown[:g.pluginAt], nativePlugin...), 0)
+		size := len(shown) - 4
+		shown[0], shown[1] = byte(size&0xff), byte(size>>8&0xff)
+	}
 	return shown
 }
 
@@ -153,7 +168,7 @@ func parseGreeting(packet []byte) (*greeting, error) {
 	g.capabilities |= uint32(binary.LittleEndian.Uint16(rest[3:])) << 16
 	if g.capabilities&capPluginAuth != 0 {
 		plugin, _, _ := bytes.Cut(rest[29:], []byte{0})
-		g.plugin = string(plugin)
+		g.plugin, g.pluginAt = string(plugin), len(packet)-len(rest)+29
 	}
 	g.product, g.version = product(string(name), g.capabilities)
 	return g, nil

@@ -51,11 +51,28 @@ func TestParseGreeting(t *testing.T) {
 			if g.product != tc.product || g.version != tc.version || g.plugin != tc.plugin || g.offersTLS() != tc.tls {
 				t.Errorf("parseGreeting() = %+v, TLS %v; want %+v", g, g.offersTLS(), tc)
 			}
-			shown, err := parseGreeting(g.forDriver(tc.packet))
+			shown, err := parseGreeting(g.forDriver(tc.packet, false))
 			if err != nil || shown.capabilities != g.capabilities&^capLocalFiles {
 				t.Errorf("the driver is shown %+v, %v; want all but LOCAL INFILE", shown, err)
 			}
 		})
+	}
+}
+
+// Over TLS the driver must not begin with sha256_password.
+func TestGreetingHidesSHA256(t *testing.T) {
+	t.Parallel()
+	whole := greetingOf("8.0.36", usual|capTLS, "sha256_password")
+	g, err := parseGreeting(whole)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for overTLS, want := range map[bool]string{false: "sha256_password", true: "mysql_native_password"} {
+		packet := g.forDriver(whole, overTLS)
+		shown, err := parseGreeting(packet)
+		if err != nil || shown.plugin != want || int(packet[0]) != len(packet)-4 {
+			t.Errorf("over TLS %v the driver is shown %+v in %q, %v; want %s", overTLS, shown, packet, err, want)
+		}
 	}
 }
 
@@ -110,7 +127,7 @@ func FuzzParseGreeting(f *testing.F) {
 		whole := packet(body)
 		g, err := parseGreeting(whole)
 		if err == nil {
-			if shown := g.forDriver(whole); len(shown) != len(whole) || bytes.Equal(shown, whole) != (whole[g.capabilityAt]&capLocalFiles == 0) {
+			if shown := g.forDriver(whole, false); len(shown) != len(whole) || bytes.Equal(shown, whole) != (whole[g.capabilityAt]&capLocalFiles == 0) {
 				t.Errorf("the driver is shown %q of %q", shown, whole)
 			}
 			return

@@ -3,6 +3,11 @@ package mysql_test
 import (
 	"bytes"
 	"context"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/x509"
+	"encoding/pem"
 	"net"
 	"strings"
 	"sync"
@@ -77,6 +82,40 @@ func TestLoginMethods(t *testing.T) {
 	}
 }
 
+// A key that is none makes the driver panic, were it given to it.
+func TestLoginWithAnOddKey(t *testing.T) {
+	t.Parallel()
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	der, err := x509.MarshalPKIXPublicKey(key.Public())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, answer := range map[string][]byte{
+		"another kind": pem.EncodeToMemory(&pem.Block{Type: "PUBLIC KEY", Bytes: der}),
+		"not a key":    pem.EncodeToMemory(&pem.Block{Type: "PUBLIC KEY", Bytes: der[:20]}),
+		"not PEM":      []byte("what?"),
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			s := probetest.Serve(t, func(_ *probetest.Server, conn net.Conn) {
+				_, _ = conn.Write(greeting(plainCaps, "caching_sha2_password"))
+				_, _ = readPacket(conn)
+				_, _ = conn.Write(packet(2, 1, 4))
+				_, _ = readPacket(conn)
+				_, _ = conn.Write(packet(4, append([]byte{1}, answer...)...))
+				_, _ = readPacket(conn)
+			})
+			r := probeIt(t, mysql.Config{AllowRecoverable: true}, target(s, nil))
+			if r.Code != probe.CodeProtocolMismatch || r.Phase != probe.PhaseLogin {
+				t.Errorf("Run() = %s in %q, want %s in %q", r.Code, r.Phase, probe.CodeProtocolMismatch, probe.PhaseLogin)
+			}
+		})
+	}
+}
+
 // A server that has the password in its cache lets us in on a proof alone.
 func TestLoginFromCache(t *testing.T) {
 	t.Parallel()
@@ -143,7 +182,11 @@ func TestLoginScripts(t *testing.T) {
 		{"switch to native", "caching_sha2_password", []string{"\xfe" + native + "\x00" + nonce, ok, ok}, probe.CodeOK, "", native},
 		{"switch twice", native, []string{"\xfe" + native + "\x00" + nonce, "\xfe" + native + "\x00" + nonce}, probe.CodeProtocolMismatch, probe.PhaseLogin, native},
 		{"asks for the key dance at once", "caching_sha2_password", []string{"\x01\x04", "\x01-----BEGIN PUBLIC KEY-----\n"}, probe.CodeInsecureLogin, probe.PhaseLogin, "caching_sha2_password"},
-		{"short challenge", native, []string{"\xfe" + native + "\x00abc"}, probe.CodePeerAbusive, probe.PhaseLogin, native},
+		{"short challenge", native, []string{"\xfe" + native + "\x00abc"}, probe.CodeProtocolMismatch, probe.PhaseLogin, native},
+		{"half an agreement", native, []string{"\x00\xfe"}, probe.CodeProtocolMismatch, probe.PhaseLogin, native},
+		{"half a refusal", native, []string{"\xff\x15"}, probe.CodeProtocolMismatch, probe.PhaseLogin, native},
+		{"half a refusal with a state", native, []string{"\xff\x15\x04#28"}, probe.CodeProtocolMismatch, probe.PhaseLogin, native},
+		{"half a statement's refusal", native, []string{ok, "\xff\x15"}, probe.CodePeerAbusive, probe.PhaseSession, native},
 		{"repeats the password", native, []string{refused}, probe.CodeAuthFailed, probe.PhaseLogin, native},
 		{"asks for a file", native, []string{ok, "\xfb/etc/passwd"}, probe.CodePeerAbusive, probe.PhaseSession, native},
 		{"no right to the account's resources", native, []string{"\xff\xca\x04#42000too many"}, probe.CodeTooManyConnections, probe.PhaseLogin, native},

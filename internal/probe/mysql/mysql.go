@@ -3,10 +3,12 @@
 // login, the statement DO 1, and COM_QUIT.
 //
 // The driver is never alone with the socket. The greeting is read and checked
-// here before the driver sees it, and everything that the driver sends before
-// it is logged in passes through package code that knows what it is, so that
-// the login mark comes before the first credential and no password leaves in a
-// form that the other side could read.
+// here before the driver sees it, the encryption is made here, and all that the
+// two sides say until the login is over passes through package code that knows
+// what it is: so the login mark comes before the first credential, no password
+// leaves in a form that the other side could read unless it has proven who it
+// is, and nothing comes in that would make the driver panic, after which it
+// would leave a goroutine behind.
 //
 // A server that is asked up to the protocol only (Session.Login false) sees a
 // connection that ends after its greeting. It counts that as one interrupted
@@ -129,9 +131,6 @@ func (a *attempt) config(ctx context.Context) *mysql.Config {
 		// The driver's context has no deadline that ours has not.
 		return a.dial(ctx)
 	}
-	if a.driverEncrypts() {
-		c.TLS = a.tlsConfig(ctx)
-	}
 	return c
 }
 
@@ -143,28 +142,6 @@ func (a *attempt) verified() bool {
 
 // readable says whether the password may be sent so that the server can read it.
 func (a *attempt) readable() bool { return a.verified() || a.cfg.AllowRecoverable }
-
-// driverEncrypts says who makes the TLS handshake. Once the driver has made
-// it, it sends clear-text passwords and nothing of its talk can be seen. Where
-// that is not allowed, the handshake is made in dial, and the driver believes
-// that the connection is plain.
-func (a *attempt) driverEncrypts() bool {
-	return a.session.Target.TLS != nil && a.readable()
-}
-
-// tlsConfig is the session's, and asks for the login at the handshake's end:
-// what the driver sends next is the login, out of our sight.
-func (a *attempt) tlsConfig(ctx context.Context) *tls.Config {
-	c := a.session.TLSConfig()
-	verify := c.VerifyConnection
-	c.VerifyConnection = func(state tls.ConnectionState) error {
-		if err := verify(state); err != nil {
-			return err
-		}
-		return a.permit(ctx)
-	}
-	return c
-}
 
 // permit asks for the login. An error ends the connection.
 func (a *attempt) permit(ctx context.Context) error {
@@ -207,18 +184,14 @@ func (a *attempt) receive(ctx context.Context, raw net.Conn) (net.Conn, error) {
 	s.Fact("auth_plugin_default", a.greet.plugin)
 	s.Fact("tls_offered", strconv.FormatBool(a.greet.offersTLS()))
 
-	w := &watched{Conn: raw, stream: raw, attempt: a, pending: a.greet.forDriver(packet)}
 	switch {
 	case s.Target.TLS != nil && !a.greet.offersTLS():
 		return nil, probe.Fail(probe.CodeTLSNotSupported, mysql.ErrNoTLS)
-	case a.driverEncrypts():
-		s.Enter(probe.PhaseTLS)
-		return w, nil
 	case s.Target.TLS == nil && !s.Login:
 		return nil, errProven
 	}
-	w.visible, w.watch = true, true
-	w.permit = func() error { return a.permit(ctx) }
+	w := &watched{Conn: raw, stream: raw, attempt: a, login: true, permit: func() error { return a.permit(ctx) }}
+	w.pending = a.greet.forDriver(packet, s.Target.TLS != nil)
 	if s.Target.TLS != nil {
 		s.Enter(probe.PhaseTLS)
 		w.encrypt = func(login []byte) (net.Conn, error) { return a.encrypt(ctx, raw, login) }
@@ -227,7 +200,8 @@ func (a *attempt) receive(ctx context.Context, raw net.Conn) (net.Conn, error) {
 }
 
 // encrypt asks for TLS, with what the driver's login says of the client, and
-// makes the handshake in the driver's place.
+// makes the handshake. It is not left to the driver, whose talk could not be
+// watched then.
 func (a *attempt) encrypt(ctx context.Context, raw net.Conn, login []byte) (net.Conn, error) {
 	request, err := sslRequest(login)
 	if err != nil {

@@ -87,8 +87,8 @@ func TestMariaDB(t *testing.T) {
 				t.Errorf("Run() = %s in %q after %d logins, want %s in %q after %d (server: %s %s)",
 					r.Code, r.Phase, logins, tc.code, tc.phase, tc.logins, r.Evidence.ServerCode, r.Evidence.ServerText)
 			}
-			if tc.code == probe.CodeOK && (r.Evidence.Product != "MariaDB" || r.Evidence.Version == "") {
-				t.Errorf("the server is %q %q", r.Evidence.Product, r.Evidence.Version)
+			if e := r.Evidence; tc.code == probe.CodeOK && (e.Product != "MariaDB" || e.Version == "" || e.Mechanism == "") {
+				t.Errorf("the server is %q %q, the login by %q", e.Product, e.Version, e.Mechanism)
 			}
 			if tc.code == probe.CodeProtocolMismatch && r.Evidence.LooksLike != "postgresql" {
 				t.Errorf("it looks like %q", r.Evidence.LooksLike)

@@ -13,45 +13,58 @@ import (
 // Marks of packets that the server sends while a login goes on, and of the one
 // that must not follow it.
 const (
-	packetLocalFile  = 0xfb
 	packetOK         = 0x00
 	packetMoreData   = 0x01
+	packetLocalFile  = 0xfb
 	packetAuthSwitch = 0xfe
 	packetError      = 0xff
 )
 
+// Requests of the driver's for a key under which to send the password.
+const (
+	askKeySHA256  = 0x01
+	askKeyCaching = 0x02
+)
+
+const (
+	// keepFirst is how much of a packet is looked at.
+	keepFirst = 4 << 10
+	// maxReply bounds one packet of the server's: the driver makes room for
+	// whatever length is announced, and no answer to us is long.
+	maxReply = 64 << 10
+	// scrambleSize is the length of the challenge that a proof is made of.
+	scrambleSize = 20
+)
+
 // watched is the connection as the driver has it. It gives back the greeting
-// that was read already. Where the driver does not encrypt, it checks the size
-// of every packet that comes. While watch is set, until the server accepts or
-// refuses the login, it reads along on both sides: it asks for permission
-// before the first byte leaves, notes the method of the login, and stops the
-// driver where it would hand over the password in a readable form.
+// that was read already, and checks every packet that comes. Until the server
+// accepts or refuses the login, it reads along on both sides: it asks for
+// permission before the first byte of the login leaves, notes the method, and
+// stops the driver where it would hand over the password in a readable form.
+//
+// Over TLS the driver believes the connection to be plain. Where the server
+// wants the password itself and may have it, the answer is given here.
 type watched struct {
 	net.Conn               // the socket, which the driver may close at any time
 	stream   io.ReadWriter // the socket, or TLS on it
 	attempt  *attempt
-	pending  []byte // the greeting, still to be given to the driver
-	visible  bool   // the driver's talk is not encrypted here
+	pending  []byte // for the driver to read before anything else
 
-	watch    bool
-	permit   func() error                         // nil once asked
-	encrypt  func(login []byte) (net.Conn, error) // nil if there is nothing to encrypt
-	moreData bool                                 // the server's last packet asked for more than a proof
-	// shift is 1 when a packet that the driver does not know of, the request
-	// for TLS, has been sent: the numbers of the packets differ by it.
-	shift  byte
+	login   bool                                 // the login is not over
+	encrypt func(login []byte) (net.Conn, error) // nil: there is nothing to encrypt, or it is done
+	permit  func() error                         // nil: was asked
+	plugin  string                               // what the server has asked to switch to
+	asked   bool                                 // the server's last packet asked for more than a proof
+	swallow bool                                 // the driver's next packet is for nobody
+	// shift is how far the server's numbers of packets are ahead of those
+	// that the driver counts.
+	shift byte
+
 	header int    // bytes of the current packet's header that were read
-	length int    // bytes of the current packet's body still to come
-	first  []byte // the beginning of that body
+	size   int    // bytes of its body
+	left   int    // bytes of its body still to come
+	first  []byte // the beginning of it
 }
-
-const (
-	// keepFirst is how much of a packet is looked at: the name of a plugin.
-	keepFirst = 64
-	// maxReply bounds one packet of the server's: the driver makes room for
-	// whatever length is announced, and no answer to us is long.
-	maxReply = 64 << 10
-)
 
 func (w *watched) Read(p []byte) (int, error) {
 	if len(w.pending) > 0 {
@@ -60,14 +73,10 @@ func (w *watched) Read(p []byte) (int, error) {
 		return n, nil
 	}
 	n, err := w.stream.Read(p)
-	if err != nil && w.attempt.lost == nil {
-		w.attempt.lost = err
-	}
-	if w.visible {
-		if stop := w.follow(p[:n]); stop != nil {
-			w.attempt.refusal = stop
-			return 0, stop
-		}
+	w.keep(err)
+	if stop := w.follow(p[:n]); stop != nil {
+		w.attempt.refusal = stop
+		return 0, stop
 	}
 	return n, err
 }
@@ -77,27 +86,27 @@ func (w *watched) follow(p []byte) error {
 	for i := range p {
 		switch {
 		case w.header < 3:
-			w.length |= int(p[i]) << (8 * w.header)
+			w.left |= int(p[i]) << (8 * w.header)
 			w.header++
 		case w.header == 3:
-			if w.length > maxReply {
-				return probe.Fail(probe.CodePeerAbusive, fmt.Errorf("a packet of %d bytes", w.length))
+			if w.left > maxReply {
+				return probe.Fail(probe.CodePeerAbusive, fmt.Errorf("a packet of %d bytes", w.left))
 			}
-			if w.watch {
+			if w.login {
 				p[i] -= w.shift
 			}
-			w.header, w.first = 4, w.first[:0]
+			w.header, w.size, w.first = 4, w.left, w.first[:0]
 		default:
 			if len(w.first) < keepFirst {
 				w.first = append(w.first, p[i])
 			}
-			w.length--
+			w.left--
 		}
-		if w.header == 4 && w.length == 0 {
+		if w.header == 4 && w.left == 0 {
+			w.header = 0
 			if err := w.packet(); err != nil {
 				return err
 			}
-			w.header = 0
 		}
 	}
 	return nil
@@ -105,69 +114,148 @@ func (w *watched) follow(p []byte) error {
 
 // packet judges one packet of the server's.
 func (w *watched) packet() error {
-	if len(w.first) == 0 {
-		return nil
+	if w.size == 0 {
+		return nil // the driver knows that it is wrong
 	}
 	kind := w.first[0]
 	switch {
-	case !w.watch && kind == packetLocalFile:
-		return probe.Fail(probe.CodePeerAbusive, errors.New("the server asks for a file of ours"))
-	case !w.watch:
-	case kind == packetOK, kind == packetError:
-		w.watch = false
-	case kind == packetMoreData:
-		w.moreData = true
-	case kind == packetAuthSwitch:
+	case !w.login:
+		if kind == packetLocalFile {
+			return probe.Fail(probe.CodePeerAbusive, errors.New("the server asks for a file of ours"))
+		}
+		return nil
+	case !w.sound(kind):
+		return probe.Fail(probe.CodeProtocolMismatch, errors.New("a packet of the login is cut short"))
+	}
+	w.asked = false
+	switch kind {
+	case packetOK, packetError:
+		w.login = false
+	case packetMoreData:
+		w.asked = true
+	case packetAuthSwitch:
 		name, _, _ := bytes.Cut(w.first[1:], []byte{0})
-		w.attempt.session.Mechanism(string(name))
+		w.plugin = string(name)
+		w.attempt.session.Mechanism(w.plugin)
 	}
 	return nil
 }
 
-func (w *watched) Write(p []byte) (int, error) {
-	if !w.watch {
-		n, err := w.stream.Write(p)
-		w.keep(err)
-		return n, err
+// sound says whether the driver can read a packet of the login: it would
+// panic at one that is too short.
+func (w *watched) sound(kind byte) bool {
+	body := w.first[1:]
+	switch kind {
+	case packetOK:
+		for range 2 { // affected rows, insert id
+			size := lengthOfInteger(body)
+			if size > len(body) {
+				return false
+			}
+			body = body[size:]
+		}
+		return len(body) >= 2
+	case packetError:
+		return len(body) >= 3 && (body[2] != '#' || len(body) >= 8)
+	case packetAuthSwitch:
+		name, data, _ := bytes.Cut(body, []byte{0})
+		return string(name) != nativePlugin || len(bytes.TrimSuffix(data, []byte{0})) >= scrambleSize
+	case packetMoreData:
+		return len(body) <= 1 || holdsRSAKey(body)
+	default:
+		return true // the driver knows that it is wrong
 	}
-	// The driver sends one packet at a time, and keeps its buffer.
+}
+
+// lengthOfInteger is how many bytes an integer of the protocol takes.
+func lengthOfInteger(b []byte) int {
+	if len(b) == 0 {
+		return 1
+	}
+	switch b[0] {
+	case 0xfc:
+		return 3
+	case 0xfd:
+		return 4
+	case 0xfe:
+		return 9
+	default:
+		return 1
+	}
+}
+
+// Write takes one packet of the driver's: it never sends more at once, and
+// needs its buffer again.
+func (w *watched) Write(p []byte) (int, error) {
+	if w.swallow {
+		w.swallow = false
+		return len(p), nil
+	}
 	packet := bytes.Clone(p)
-	if w.encrypt != nil {
-		conn, err := w.encrypt(p)
-		if err != nil {
+	if w.login {
+		var err error
+		if packet, err = w.leave(packet); err != nil {
 			w.attempt.refusal = err
 			return 0, err
+		}
+		packet[3] += w.shift
+	}
+	if answered := w.swallow; answered {
+		w.shift -= 2 // what the driver believes to have gone to and fro
+	}
+	if _, err := w.stream.Write(packet); err != nil {
+		w.keep(err)
+		return 0, err
+	}
+	return len(p), nil
+}
+
+// leave says what of the driver's packet may leave during the login.
+func (w *watched) leave(packet []byte) ([]byte, error) {
+	if len(packet) < 4 {
+		return nil, probe.Fail(probe.CodeInternal, errors.New("the driver sent less than a header"))
+	}
+	a := w.attempt
+	if w.encrypt != nil {
+		conn, err := w.encrypt(packet)
+		if err != nil {
+			return nil, err
 		}
 		w.stream, w.encrypt, w.shift = conn, nil, 1
 		packet[5] |= capTLS >> 8 // the login says once more what was asked for
 	}
-	if err := w.may(); err != nil {
-		w.attempt.refusal = err
-		return 0, err
-	}
-	if len(packet) > 3 {
-		packet[3] += w.shift
-	}
-	n, err := w.stream.Write(packet)
-	w.keep(err)
-	return n, err
-}
-
-// may says whether the driver's next packet may leave.
-func (w *watched) may() error {
-	a := w.attempt
 	if w.permit != nil {
 		permit := w.permit
 		w.permit = nil
 		a.session.Mechanism(a.greet.plugin)
-		return permit()
+		return packet, permit()
 	}
-	// Every proof fits into the first answer. What the server asks for after
-	// it is the password itself, under a key of its own choice.
-	if w.moreData && !a.cfg.AllowRecoverable {
-		return probe.Fail(probe.CodeInsecureLogin, errors.New("the server asks for the password itself"))
+	overTLS := a.session.Target.TLS != nil
+	// Every proof fits into one answer. What is asked for after it is the
+	// password itself, under a key of the server's own choice or none.
+	wantsPassword := w.asked || overTLS && w.plugin == sha256Plugin && isByte(packet, askKeySHA256)
+	switch {
+	case !wantsPassword:
+		return packet, nil
+	case !a.readable():
+		return nil, probe.Fail(probe.CodeInsecureLogin, errors.New("the server asks for the password itself"))
+	case !overTLS:
+		return packet, nil
+	case isByte(packet, askKeyCaching):
+		// The driver gets a key to encrypt with; what it encrypts is dropped.
+		w.swallow = true
+		w.pending = frame(packet[3]+1, string(rune(packetMoreData))+decoyKey)
 	}
-	return nil
+	return frame(packet[3], a.session.Target.Password.Reveal()+"\x00"), nil
+}
+
+// isByte says whether a packet holds that one byte.
+func isByte(packet []byte, b byte) bool { return len(packet) == 5 && packet[4] == b }
+
+// frame makes a packet.
+func frame(number byte, body string) []byte {
+	size := len(body)
+	return append([]byte{byte(size & 0xff), byte(size >> 8 & 0xff), byte(size >> 16 & 0xff), number}, body...)
 }
 
 func (w *watched) keep(err error) {
