@@ -99,6 +99,21 @@ type Claims interface {
 	Finished(ctx context.Context, testIDs []string) ([]string, error)
 }
 
+// LoginMark asks for one test what MarkLogin does.
+type LoginMark struct {
+	TestID  string
+	LeaseID string
+}
+
+// LoginMarker is a store that marks several logins in one call; a Worker then
+// gathers them, because each mark has to reach the disk before its probe goes
+// on. A store need not be one.
+type LoginMarker interface {
+	// MarkLogins is MarkLogin for each of marks. granted lists the leases of
+	// those whose credentials may be sent. On an error none may.
+	MarkLogins(ctx context.Context, marks []LoginMark) (granted []string, err error)
+}
+
 // Sweeper finds what was lost. Each call handles at most limit tests, oldest
 // deadline first, skips what another process is handling, and is safe to run
 // in every process at once.

@@ -45,6 +45,9 @@ type SubmitConfig struct {
 	EnqueueTimeout time.Duration
 	// VantageAge is how long a worker's announcement counts. Default 10 min.
 	VantageAge time.Duration
+	// VantageLook is how long what was read of the announcements is good for.
+	// Default 1 s.
+	VantageLook time.Duration
 	// AnyJob takes job ids as labels, and applies no rule to them.
 	AnyJob bool
 	// Verify is how strictly certificates are judged where the caller does not
@@ -62,6 +65,7 @@ type Submitter struct {
 	hub      *Hub
 	observer Observer
 	cfg      SubmitConfig
+	vantages announced
 	started  time.Time
 }
 
@@ -71,11 +75,15 @@ func NewSubmitter(log *slog.Logger, store Creator, queue Enqueuer, hub *Hub, obs
 	cfg.BulkTimeout = cmp.Or(cfg.BulkTimeout, 15*time.Minute)
 	cfg.EnqueueTimeout = cmp.Or(cfg.EnqueueTimeout, 100*time.Millisecond)
 	cfg.VantageAge = cmp.Or(cfg.VantageAge, 10*time.Minute)
+	cfg.VantageLook = cmp.Or(cfg.VantageLook, time.Second)
 	cfg.Verify = cmp.Or(cfg.Verify, probe.VerifyCA)
 	if observer == nil {
 		observer = Quiet{}
 	}
-	return &Submitter{log: log, store: store, queue: queue, hub: hub, observer: observer, cfg: cfg, started: time.Now()}
+	return &Submitter{
+		log: log, store: store, queue: queue, hub: hub, observer: observer, cfg: cfg, started: time.Now(),
+		vantages: announced{store: store, age: cfg.VantageAge, keep: cfg.VantageLook},
+	}
 }
 
 // Submit stores the batch and puts its tests on the queue. Entries that their
@@ -98,7 +106,7 @@ func (s *Submitter) Submit(ctx context.Context, r Request) (Batch, error) {
 	if err != nil {
 		return Batch{}, fmt.Errorf("look up jobs: %w", err)
 	}
-	networks, err := s.store.Networks(ctx, s.cfg.VantageAge)
+	networks, err := s.vantages.list(ctx)
 	if err != nil {
 		return Batch{}, fmt.Errorf("look up networks: %w", err)
 	}

@@ -78,6 +78,8 @@ type Worker struct {
 
 	claims   *group[Claim, *Claimed]
 	finishes *group[Finish, bool]
+	// mark is the store's MarkLogin, for a whole group if the store can.
+	mark func(ctx context.Context, testID, leaseID string) (bool, error)
 
 	mu       sync.Mutex
 	stopping bool
@@ -117,6 +119,14 @@ func NewWorker(log *slog.Logger, store WorkerStore, prober Prober, queue Requeue
 	const most, flights, timeout = 64, 2, 10 * time.Second
 	w.claims = &group[Claim, *Claimed]{call: w.claimAll, most: most, flights: flights, timeout: timeout}
 	w.finishes = &group[Finish, bool]{call: w.finishAll, most: most, flights: flights, timeout: timeout}
+	w.mark = store.MarkLogin
+	if marker, ok := store.(LoginMarker); ok {
+		marks := &group[LoginMark, bool]{most: most, flights: flights, timeout: timeout}
+		marks.call = func(ctx context.Context, in []LoginMark) ([]bool, error) { return markAll(ctx, marker, in) }
+		w.mark = func(ctx context.Context, testID, leaseID string) (bool, error) {
+			return marks.do(ctx, LoginMark{TestID: testID, LeaseID: leaseID})
+		}
+	}
 	return w
 }
 
@@ -228,7 +238,7 @@ func (w *Worker) target(c *Claimed, p *probing) probe.Target {
 	t := c.Target
 	t.BeforeLogin = func(ctx context.Context) error {
 		p.login.Store(true)
-		ok, err := w.store.MarkLogin(ctx, c.ID, c.LeaseID)
+		ok, err := w.mark(ctx, c.ID, c.LeaseID)
 		switch {
 		case err != nil:
 			return fmt.Errorf("mark login: %w", err)
@@ -332,6 +342,19 @@ func (w *Worker) claimAll(ctx context.Context, claims []Claim) ([]*Claimed, erro
 	out := make([]*Claimed, len(claims))
 	for i, c := range claims {
 		out[i] = byLease[c.LeaseID]
+	}
+	return out, nil
+}
+
+// markAll marks the logins of all who gathered.
+func markAll(ctx context.Context, store LoginMarker, marks []LoginMark) ([]bool, error) {
+	granted, err := store.MarkLogins(ctx, marks)
+	if err != nil {
+		return nil, err
+	}
+	out := make([]bool, len(marks))
+	for i, m := range marks {
+		out[i] = slices.Contains(granted, m.LeaseID)
 	}
 	return out, nil
 }

@@ -69,9 +69,9 @@ func prepare(ctx context.Context) (g *ground, err error) {
 	if g.admin, err = pgx.Connect(ctx, dsn); err != nil {
 		return nil, err
 	}
-	defer func() {
+	defer func() { //nolint:contextcheck // closed also when ctx has ended
 		if err != nil {
-			g.close() //nolint:contextcheck // also when ctx has ended
+			g.close()
 		}
 	}()
 	if err := g.admin.QueryRow(ctx, "select current_setting('server_version'), current_setting('fsync')").Scan(&g.machine.Postgres, &g.machine.Fsync); err != nil {

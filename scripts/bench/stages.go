@@ -43,7 +43,7 @@ func (s *stages) print(w io.Writer, batches int) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	table := tabwriter.NewWriter(w, 0, 0, 2, ' ', tabwriter.AlignRight)
-	fmt.Fprintln(table, "store call\tper batch\ttests each\tmedian ms\tp99 ms\tms per batch\t")
+	_, _ = fmt.Fprintln(table, "store call\tper batch\ttests each\tmedian ms\tp99 ms\tms per batch\t")
 	names := make([]string, 0, len(s.calls))
 	for name := range s.calls {
 		names = append(names, name)
@@ -57,7 +57,7 @@ func (s *stages) print(w io.Writer, batches int) {
 			sum += d
 		}
 		n := len(c.took)
-		fmt.Fprintf(table, "%s\t%.2f\t%.1f\t%.2f\t%.2f\t%.2f\t\n", name, float64(n)/float64(batches), float64(c.items)/float64(n),
+		_, _ = fmt.Fprintf(table, "%s\t%.2f\t%.1f\t%.2f\t%.2f\t%.2f\t\n", name, float64(n)/float64(batches), float64(c.items)/float64(n),
 			ms(quantile(c.took, 0.5)), ms(quantile(c.took, 0.99)), ms(sum)/float64(batches))
 	}
 	_ = table.Flush()
@@ -88,10 +88,10 @@ func (s timedStore) Claim(ctx context.Context, claims []batch.Claim) ([]batch.Cl
 	return s.Store.Claim(ctx, claims)
 }
 
-// MarkLogin is timed.
-func (s timedStore) MarkLogin(ctx context.Context, testID, leaseID string) (bool, error) {
-	defer s.stages.note("mark login", 1, time.Now())
-	return s.Store.MarkLogin(ctx, testID, leaseID)
+// MarkLogins is timed.
+func (s timedStore) MarkLogins(ctx context.Context, marks []batch.LoginMark) ([]string, error) {
+	defer s.stages.note("mark login", len(marks), time.Now())
+	return s.Store.MarkLogins(ctx, marks)
 }
 
 // Finish is timed.

@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"slices"
 	"time"
@@ -70,10 +69,16 @@ returning ` + testColumns + `, t.sealed, t.lease_id, t.lane,
        (extract(epoch from t.deadline - clock_timestamp()) * 1000000)::bigint,
        (extract(epoch from t.started_at - coalesce(t.not_before, t.created_at)) * 1000000)::bigint`
 
+// A claim promises nothing to anybody yet, so it does not wait for the disk: a
+// server that crashes within a moment of it forgets it, and then the login mark,
+// which does wait, is refused, as for every lease that is not in force.
+const notDurable = "select set_config('synchronous_commit', 'off', true)"
+
 // Claim grants leases: see batch.Claims.
 func (s *Store) Claim(ctx context.Context, claims []batch.Claim) ([]batch.Claimed, error) {
 	sorted := slices.SortedFunc(slices.Values(claims), func(a, b batch.Claim) int { return cmp.Compare(a.TestID, b.TestID) })
 	var all pgx.Batch
+	all.Queue(notDurable)
 	var granted []batch.Claimed
 	var unreadable []batch.Finish
 	for _, c := range sorted {
@@ -92,7 +97,7 @@ func (s *Store) Claim(ctx context.Context, claims []batch.Claim) ([]batch.Claime
 			return err
 		})
 	}
-	if all.Len() == 0 {
+	if all.Len() == 1 {
 		return nil, nil
 	}
 	if err := s.pool.SendBatch(ctx, &all).Close(); err != nil {
@@ -151,18 +156,36 @@ returning t.lease_until > clock_timestamp()`
 
 // MarkLogin notes that credentials are about to leave: see batch.Claims.
 func (s *Store) MarkLogin(ctx context.Context, testID, leaseID string) (bool, error) {
-	if !isUUID(testID) || !isUUID(leaseID) {
-		return false, nil
+	granted, err := s.MarkLogins(ctx, []batch.LoginMark{{TestID: testID, LeaseID: leaseID}})
+	return len(granted) > 0, err
+}
+
+// MarkLogins notes the same of several tests at once: see batch.LoginMarker.
+// One of them that waits for a lock delays the others, and nothing more: until
+// the commit their rows are locked, so that nobody else can take them.
+func (s *Store) MarkLogins(ctx context.Context, marks []batch.LoginMark) ([]string, error) {
+	sorted := slices.SortedFunc(slices.Values(marks), func(a, b batch.LoginMark) int { return cmp.Compare(a.TestID, b.TestID) })
+	var all pgx.Batch
+	var granted []string
+	for _, m := range sorted {
+		if !isUUID(m.TestID) || !isUUID(m.LeaseID) {
+			continue
+		}
+		all.Queue(markLogin, m.TestID, m.LeaseID).Query(func(rows pgx.Rows) error {
+			inForce, err := pgx.CollectRows(rows, pgx.RowTo[bool])
+			if len(inForce) > 0 && inForce[0] {
+				granted = append(granted, m.LeaseID)
+			}
+			return err
+		})
 	}
-	var inForce bool
-	err := s.pool.QueryRow(ctx, markLogin, testID, leaseID).Scan(&inForce)
-	if errors.Is(err, pgx.ErrNoRows) {
-		return false, nil
+	if all.Len() == 0 {
+		return nil, nil
 	}
-	if err != nil {
-		return false, fmt.Errorf("mark login: %w", translate(err))
+	if err := s.pool.SendBatch(ctx, &all).Close(); err != nil {
+		return nil, fmt.Errorf("mark login: %w", translate(err))
 	}
-	return inForce, nil
+	return granted, nil
 }
 
 const releaseTest = `

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"net"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -263,6 +264,40 @@ func TestMarkLoginWaits(t *testing.T) {
 	}
 	if <-marked {
 		t.Error("MarkLogin() is true after the lease ran out")
+	}
+}
+
+// TestMarkLogins: each mark of a group is judged on its own, and set once.
+func TestMarkLogins(t *testing.T) {
+	t.Parallel()
+	dsn := newDatabase(t)
+	s := open(t, dsn, newBox(t))
+	_, tests := create(t, s, 5)
+	all := claims(tests, time.Minute)
+	if got, err := s.Claim(t.Context(), all); err != nil || len(got) != len(all) {
+		t.Fatalf("Claim() = %d, %v", len(got), err)
+	}
+	if ok, err := s.MarkLogin(t.Context(), all[1].TestID, all[1].LeaseID); err != nil || !ok {
+		t.Fatalf("MarkLogin() = %v, %v", ok, err)
+	}
+	if _, _, err := s.Finish(t.Context(), []batch.Finish{{TestID: all[2].TestID, LeaseID: all[2].LeaseID, Report: probe.Refused(probe.CodeInternal, time.Now())}}); err != nil {
+		t.Fatal(err)
+	}
+	admin(t, dsn, "update tests set lease_until = now() - interval '1 second' where entry = 3")
+	granted, err := s.MarkLogins(t.Context(), []batch.LoginMark{
+		{TestID: all[4].TestID, LeaseID: all[4].LeaseID},
+		{TestID: all[0].TestID, LeaseID: batch.NewID()},  // another's lease
+		{TestID: all[1].TestID, LeaseID: all[1].LeaseID}, // marked before
+		{TestID: all[2].TestID, LeaseID: all[2].LeaseID}, // finished
+		{TestID: all[3].TestID, LeaseID: all[3].LeaseID}, // run out
+		{TestID: batch.NewID(), LeaseID: batch.NewID()},
+		{TestID: "no id", LeaseID: "nor this"},
+	})
+	if err != nil || !slices.Equal(granted, []string{all[4].LeaseID}) {
+		t.Errorf("MarkLogins() = %v, %v; want the one lease that is in force and not marked, %s", granted, err, all[4].LeaseID)
+	}
+	if granted, err := s.MarkLogins(t.Context(), []batch.LoginMark{{TestID: all[0].TestID, LeaseID: all[0].LeaseID}}); err != nil || len(granted) != 1 {
+		t.Errorf("MarkLogins() = %v, %v after another's mark was refused", granted, err)
 	}
 }
 

@@ -24,12 +24,13 @@ import (
 )
 
 var (
-	_ batch.Creator   = (*Store)(nil)
-	_ batch.Claims    = (*Store)(nil)
-	_ batch.Sweeper   = (*Store)(nil)
-	_ batch.Reader    = (*Store)(nil)
-	_ batch.Ender     = (*Store)(nil)
-	_ batch.Announcer = (*Store)(nil)
+	_ batch.Creator     = (*Store)(nil)
+	_ batch.Claims      = (*Store)(nil)
+	_ batch.LoginMarker = (*Store)(nil)
+	_ batch.Sweeper     = (*Store)(nil)
+	_ batch.Reader      = (*Store)(nil)
+	_ batch.Ender       = (*Store)(nil)
+	_ batch.Announcer   = (*Store)(nil)
 )
 
 // Config says where the store is and how it is used.
