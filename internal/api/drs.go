@@ -10,7 +10,6 @@ import (
 const (
 	codeService     = "DRS.M00004"
 	codeMalformed   = "DRS.M00007"
-	codeBadToken    = "DRS.M00100" //nolint:gosec // G101: the name of an error
 	codeNoRoles     = "DRS.M00101"
 	codeNoRight     = "DRS.M00102"
 	codeMissing     = "DRS.M00201"
@@ -24,7 +23,6 @@ const (
 	codeCharacters  = "DRS.M00273"
 	codeNameTaken   = "DRS.M00277"
 	codeJobNotFound = "DRS.M00289" // of the job queries
-	codeRequest     = "DRS.M00300"
 	codeDuplicate   = "DRS.M00301"
 	codeJobStatus   = "DRS.M00304"
 	codeOnlyChild   = "DRS.M00307"
@@ -43,8 +41,6 @@ func drsWords(code string) probe.Words {
 	switch code {
 	case codeMalformed:
 		return probe.Words{English: "Invalid request parameter.", Chinese: "请求参数非法"}
-	case codeBadToken:
-		return probe.Words{English: "Invalid token.", Chinese: "IAM鉴权不合法"}
 	case codeNoRoles:
 		return probe.Words{English: "The user role is empty.", Chinese: "用户角色为空"}
 	case codeNoRight:
@@ -71,8 +67,6 @@ func drsWords(code string) probe.Words {
 		return probe.Words{English: "The task name already exists.", Chinese: "任务名称已存在"}
 	case codeJobNotFound:
 		return probe.Words{English: "The task does not exist.", Chinese: "任务不存在"}
-	case codeRequest:
-		return probe.Words{English: "Invalid request, %s", Chinese: "请求不合法，%s"}
 	case codeDuplicate:
 		return probe.Words{English: "There are duplicate %s in request.", Chinese: "请求中存在重复的 %s"}
 	case codeJobStatus:

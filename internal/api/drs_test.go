@@ -66,8 +66,8 @@ func TestEveryVerdictHasItsCodeAndWords(t *testing.T) {
 func TestEveryDRSCodeHasWords(t *testing.T) {
 	t.Parallel()
 	for _, code := range []string{
-		codeService, codeMalformed, codeBadToken, codeNoRoles, codeNoRight, codeMissing, codeInvalid, codePage, codePageLimit, codeProject, codeTagTwice,
-		codeTagLong, codeTagMany, codeCharacters, codeNameTaken, codeJobNotFound, codeRequest, codeDuplicate, codeJobStatus, codeOnlyChild,
+		codeService, codeMalformed, codeNoRoles, codeNoRight, codeMissing, codeInvalid, codePage, codePageLimit, codeProject, codeTagTwice,
+		codeTagLong, codeTagMany, codeCharacters, codeNameTaken, codeJobNotFound, codeDuplicate, codeJobStatus, codeOnlyChild,
 		codeOnlyParent, codeThrottled, codeJobUnknown, codeJobDeleted,
 	} {
 		w := drsWords(code)

@@ -9,7 +9,6 @@ import (
 	"maps"
 	"slices"
 	"strconv"
-	"strings"
 	"time"
 
 	"dialtone/internal/api/wire"
@@ -18,21 +17,12 @@ import (
 )
 
 // itemError is why one item of a job call was refused; the others go on.
-type itemError struct {
-	code string
-	why  probe.Words
-}
+type itemError struct{ code string }
 
 func (e *itemError) Error() string { return e.code }
 
 // message is error_msg, or error_message.
-func (e *itemError) message(l probe.Language) string {
-	text := drsWords(e.code).In(l)
-	if why := e.why.In(l); why != "" {
-		return strings.ReplaceAll(text, "%s", why)
-	}
-	return text
-}
+func (e *itemError) message(l probe.Language) string { return drsWords(e.code).In(l) }
 
 // item reads any error of one item.
 func (s *Server) item(ctx context.Context, id string, err error) *itemError {
