@@ -1,0 +1,106 @@
+package service_test
+
+import (
+	"log/slog"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"dialtone/internal/config"
+	"dialtone/internal/egress"
+	"dialtone/internal/secret"
+	"dialtone/internal/service"
+)
+
+func TestOwnAddresses(t *testing.T) {
+	t.Parallel()
+	got := service.OwnAddresses(t.Context(), "127.0.0.1:5432", "[::1]:6379", "no-such-host.invalid:1", "no port")
+	want := []netip.AddrPort{netip.MustParseAddrPort("127.0.0.1:5432"), netip.MustParseAddrPort("[::1]:6379")}
+	if diff := cmp.Diff(want, got, cmp.Comparer(func(a, b netip.AddrPort) bool { return a == b })); diff != "" {
+		t.Errorf("OwnAddresses (-want +got):\n%s", diff)
+	}
+}
+
+func TestRedisServers(t *testing.T) {
+	t.Parallel()
+	cases := map[string][]string{
+		"redis://u:p@10.0.0.1:6380/1":                 {"10.0.0.1:6380"},
+		"rediss://cache.example":                      {"cache.example:6379"},
+		"redis+sentinel://a:26380,b/master":           {"a:26380", "b:26379"},
+		"redis+cluster://10.0.0.1:7000,10.0.0.2:7001": {"10.0.0.1:7000", "10.0.0.2:7001"},
+		"not a URL at all \x00":                       nil,
+	}
+	for text, want := range cases {
+		if diff := cmp.Diff(want, service.RedisServers(secret.New(text))); diff != "" {
+			t.Errorf("RedisServers(%q) (-want +got):\n%s", text, diff)
+		}
+	}
+}
+
+func TestOwnServersStayDeniedWhateverTheListSays(t *testing.T) {
+	t.Parallel()
+	list := filepath.Join(t.TempDir(), "allow")
+	if err := os.WriteFile(list, []byte("10.0.0.0/8 1-65535 * *\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	store := netip.MustParseAddrPort("10.1.2.3:5432")
+	var told []string
+	policy, err := service.OpenPolicy(slog.New(slog.DiscardHandler),
+		config.Egress{EgressAllowFile: list, EgressMode: "report", EgressLocal: "deny"}, []netip.AddrPort{store},
+		func(class string, _ bool) { told = append(told, class) })
+	if err != nil {
+		t.Fatal(err)
+	}
+	scope := egress.Scope{Project: "p", Network: "vpc"}
+	if err := policy.CheckAddr(scope, store); err == nil {
+		t.Error("our own store may be dialled")
+	}
+	if err := policy.CheckAddr(scope, netip.MustParseAddrPort("10.1.2.4:5432")); err != nil {
+		t.Errorf("a listed address: %v", err)
+	}
+	if len(told) != 1 || told[0] != "own" {
+		t.Errorf("told of %v, want one denial of our own", told)
+	}
+}
+
+func TestABadAllowListIsNamedByItsVariable(t *testing.T) {
+	t.Parallel()
+	_, err := service.OpenPolicy(slog.New(slog.DiscardHandler), config.Egress{EgressAllowFile: filepath.Join(t.TempDir(), "none")}, nil, nil)
+	if err == nil || !cmp.Equal(err.Error()[:len("DIALTONE_EGRESS_ALLOW_FILE")], "DIALTONE_EGRESS_ALLOW_FILE") {
+		t.Errorf("OpenPolicy = %v, want the variable named", err)
+	}
+}
+
+func TestSettingsCarryEveryLimit(t *testing.T) {
+	t.Parallel()
+	limits := config.Timeouts{ProbeTimeout: 4 * time.Second, LeaseSlack: time.Second, TaskSlack: 2 * time.Second, Wait: 30 * time.Second, AsyncTimeout: time.Hour}
+	api := service.APISettings("api-1", config.Requests{Jobs: "any", MaxEntries: 7, BodyLimit: 99, RateLimit: 0, RateBurst: 3, TLSVerify: "full"}, limits)
+	if api.API.RequestsPerSecond >= 0 {
+		t.Errorf("rate %v: 0 must mean no limit", api.API.RequestsPerSecond)
+	}
+	if !api.Submit.AnyJob || api.Submit.Timeout != limits.Wait || api.Submit.BulkTimeout != time.Hour || api.Submit.ReplyTo != "api-1" ||
+		api.API.MaxEntries != 7 || api.API.MaxBody != 99 || api.API.Wait != limits.Wait || api.Submit.Verify != "full" {
+		t.Errorf("APISettings() = %+v", api)
+	}
+	worker := service.WorkerSettings("w-1", config.Work{WorkerNetworks: []string{"eip"}, WorkerConcurrency: 9, WorkerAttempts: 2}, limits)
+	if worker.Producer != api.Producer || worker.Producer.TaskTimeout != limits.Task() {
+		t.Errorf("task time-outs %v and %v, want both %v", worker.Producer, api.Producer, limits.Task())
+	}
+	if worker.Worker.MaxProbes != 2 || worker.Relay.MaxProbes != 2 || worker.Queue.Concurrency != 9 || worker.Worker.LeaseSlack != time.Second {
+		t.Errorf("WorkerSettings() = %+v", worker)
+	}
+}
+
+func TestServerTLS(t *testing.T) {
+	t.Parallel()
+	if got, err := service.ServerTLS("", ""); got != nil || err != nil {
+		t.Errorf("ServerTLS without files = %v, %v; want plain HTTP", got, err)
+	}
+	if _, err := service.ServerTLS("missing.pem", "missing.key"); err == nil {
+		t.Error("missing files are no error")
+	}
+}
