@@ -147,3 +147,13 @@ func silent(t *testing.T) (addr string, reached <-chan struct{}) {
 		_, _ = io.Copy(io.Discard, conn)
 	}), came
 }
+
+// babbling is a server that is no database.
+func babbling(t *testing.T) (addr string) {
+	t.Helper()
+	return serve(t, func(conn net.Conn) {
+		if _, err := io.WriteString(conn, "HTTP/1.1 400 Bad Request\r\nConnection: close\r\n\r\n"); err == nil {
+			_, _ = io.Copy(io.Discard, conn)
+		}
+	})
+}

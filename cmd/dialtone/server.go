@@ -30,6 +30,8 @@ type server struct {
 	project  string
 	language probe.Language
 	host     string
+	// close ends connections that nothing uses any more.
+	close func()
 }
 
 // openServer makes the client of --server. It connects to nothing.
@@ -68,7 +70,7 @@ func (t *testCommand) openServer(c console) (*server, error) {
 	if err != nil {
 		return nil, errors.New("--server is not a URL that can be called")
 	}
-	return &server{client: calls, project: t.Project, language: probe.Language(t.Language), host: u.Host}, nil
+	return &server{client: calls, project: t.Project, language: probe.Language(t.Language), host: u.Host, close: transport.CloseIdleConnections}, nil
 }
 
 // local says whether a host is this machine.

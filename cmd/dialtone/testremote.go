@@ -52,6 +52,7 @@ func (t *testCommand) remote(ctx context.Context, c console, entries []entry, in
 	if err != nil {
 		return usageError{err}
 	}
+	defer s.close()
 	live := newProgress(c, len(into.flat()))
 	defer live.end()
 	batches := split10(entries)
