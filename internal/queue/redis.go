@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
+	"slices"
 	"strings"
 	"sync"
 
@@ -76,8 +77,9 @@ func TLSFiles(ca, cert, key, serverName string) (*tls.Config, error) {
 
 // Redis is one Redis, however it is run. It is safe for concurrent use.
 type Redis struct {
-	client redis.UniversalClient
-	depths depthCache
+	client  redis.UniversalClient
+	servers []string
+	depths  depthCache
 }
 
 // Connect prepares for the Redis of the Config. It does not dial: a Redis that
@@ -119,7 +121,9 @@ func Connect(cfg Config) (*Redis, error) {
 			options.TLSConfig = cfg.TLS.Clone()
 		}
 	}
-	return Embedded(redis.NewUniversalClient(options)), nil
+	r := Embedded(redis.NewUniversalClient(options))
+	r.servers = p.addrs
+	return r, nil
 }
 
 // Embedded wraps a client that somebody else made, such as one of an
@@ -130,6 +134,10 @@ func Embedded(client redis.UniversalClient) *Redis {
 
 // Client is the client below, for what has nothing to do with the queue.
 func (r *Redis) Client() redis.UniversalClient { return r.client }
+
+// Servers lists the host:port pairs that the URL named. Further members of a
+// cluster, and the master behind a Sentinel, are not among them.
+func (r *Redis) Servers() []string { return slices.Clone(r.servers) }
 
 // Ping asks whether Redis answers.
 func (r *Redis) Ping(ctx context.Context) error {

@@ -152,7 +152,7 @@ func (p *Process) redisPolicy(ctx context.Context) error {
 // addresses of our own servers and of the admin listener; reload reads the
 // allow-list again and keeps the old policy when the new one is bad.
 func (p *Process) OpenRunner(ctx context.Context, cfg config.Worker) (runner *probe.Runner, reload func(context.Context), err error) {
-	servers := append(p.Store.Servers(), RedisServers(cfg.RedisURL)...)
+	servers := append(p.Store.Servers(), p.Redis.Servers()...)
 	open := func(ctx context.Context) (*egress.Policy, error) {
 		own := OwnAddresses(ctx, append(servers, p.admin.Addr().String())...)
 		return OpenPolicy(p.Log, cfg.Egress, own, p.Metrics.Denied)

@@ -10,11 +10,9 @@ import (
 	"log/slog"
 	"net"
 	"net/netip"
-	"net/url"
 	"os"
 	"slices"
 	"strconv"
-	"strings"
 
 	"dialtone/internal/api"
 	"dialtone/internal/auth"
@@ -185,27 +183,6 @@ func OwnAddresses(ctx context.Context, servers ...string) []netip.AddrPort {
 		}
 	}
 	return own
-}
-
-// RedisServers lists the host:port pairs of a Redis URL, which may name
-// several.
-func RedisServers(text secret.Text) []string {
-	u, err := url.Parse(text.Reveal())
-	if err != nil || u.Host == "" {
-		return nil
-	}
-	port := "6379"
-	if strings.Contains(u.Scheme, "sentinel") {
-		port = "26379"
-	}
-	var list []string
-	for host := range strings.SplitSeq(u.Host, ",") {
-		if _, _, err := net.SplitHostPort(host); err != nil {
-			host = net.JoinHostPort(strings.Trim(host, "[]"), port)
-		}
-		list = append(list, host)
-	}
-	return list
 }
 
 // ServerTLS reads a listener's certificate; nil when there is none.

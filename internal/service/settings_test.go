@@ -25,19 +25,24 @@ func TestOwnAddresses(t *testing.T) {
 	}
 }
 
-func TestRedisServers(t *testing.T) {
+func TestTheServersOfAQueueAreKnown(t *testing.T) {
 	t.Parallel()
 	cases := map[string][]string{
 		"redis://u:p@10.0.0.1:6380/1":                 {"10.0.0.1:6380"},
 		"rediss://cache.example":                      {"cache.example:6379"},
 		"redis+sentinel://a:26380,b/master":           {"a:26380", "b:26379"},
 		"redis+cluster://10.0.0.1:7000,10.0.0.2:7001": {"10.0.0.1:7000", "10.0.0.2:7001"},
-		"not a URL at all \x00":                       nil,
 	}
 	for text, want := range cases {
-		if diff := cmp.Diff(want, service.RedisServers(secret.New(text))); diff != "" {
-			t.Errorf("RedisServers(%q) (-want +got):\n%s", text, diff)
+		redis, err := service.OpenRedis(slog.New(slog.DiscardHandler), "test", config.Redis{RedisURL: secret.New(text)})
+		if err != nil {
+			t.Errorf("OpenRedis(%q) = %v", text, err)
+			continue
 		}
+		if diff := cmp.Diff(want, redis.Servers()); diff != "" {
+			t.Errorf("servers of %q (-want +got):\n%s", text, diff)
+		}
+		_ = redis.Close()
 	}
 }
 
