@@ -16,7 +16,6 @@ import (
 	"time"
 
 	"dialtone/internal/api/client"
-	"dialtone/internal/batch"
 	"dialtone/internal/probe"
 )
 
@@ -97,25 +96,17 @@ func (s *server) unreachable(err error) error {
 // refused is an answer other than the one hoped for, as the server explains
 // it. source names the entry of an index.
 func (s *server) refused(answer *http.Response, body []byte, source func(int) string) error {
-	var told struct {
-		Code      string `json:"error_code"`
-		Message   string `json:"error_msg"`
-		RequestID string `json:"request_id"`
-		Problems  []struct {
-			Path    string `json:"path"`
-			Message string `json:"error_msg"`
-		} `json:"problems"`
+	var told client.Error
+	if json.Unmarshal(body, &told) != nil || told.ErrorCode == "" {
+		return fmt.Errorf("server %s answered %s, which is no answer of a dialtone", s.host, printable(answer.Status))
 	}
-	if json.Unmarshal(body, &told) != nil || told.Code == "" {
-		return fmt.Errorf("server %s answered %s, which is no answer of a dialtone", s.host, answer.Status)
-	}
-	text := fmt.Sprintf("server %s answered %s: %s %s", s.host, answer.Status, printable(told.Code), printable(told.Message))
+	text := fmt.Sprintf("server %s answered %s: %s %s", s.host, printable(answer.Status), printable(told.ErrorCode), printable(told.ErrorMsg))
 	if len(told.Problems) > 0 {
-		text = fmt.Sprintf("server %s answered %s: %s", s.host, answer.Status, printable(told.Code))
+		text = fmt.Sprintf("server %s answered %s: %s", s.host, printable(answer.Status), printable(told.ErrorCode))
 	}
 	lines := []string{text}
 	for _, p := range told.Problems {
-		lines = append(lines, "  "+place(p.Path, source)+printable(p.Message))
+		lines = append(lines, "  "+place(p.Path, source)+printable(p.ErrorMsg))
 	}
 	if told.RequestID != "" {
 		lines = append(lines, "  request "+printable(told.RequestID))
@@ -156,28 +147,4 @@ func place(path string, source func(int) string) string {
 		return ""
 	}
 	return source(i) + ": "
-}
-
-// clusterJob is an entry of the cluster call.
-func clusterJob(e entry) client.ClusterJob {
-	objects := make([]map[string]any, len(e.Endpoints))
-	for i, x := range e.Endpoints {
-		objects[i] = clusterObject(x)
-	}
-	text, _ := json.Marshal(objects) // strings, numbers and bools only: it cannot fail
-	return client.ClusterJob{Action: client.TestConnection, JobID: e.JobID, Property: string(text)}
-}
-
-func clusterObject(x batch.Endpoint) map[string]any {
-	object := map[string]any{
-		"dbtype": x.DBType, "dbport": x.DBPort, "nettype": x.NetType, "ip": x.IP, "ssllink": x.SSLLink,
-		"endpointtype": x.EndPointType, "dbName": x.DBName, "instid": x.InstID, "dbuser": x.User, "dbpassword": x.Password.Reveal(),
-		"sslcertkey": x.SSLCertKey.Reveal(), "sslcertname": x.SSLCertName, "sslcertchecksum": x.SSLCertCheckSum,
-		"sslcertpassword": x.SSLCertPassword.Reveal(),
-		"region":          x.Region, "projectId": x.ProjectID, "vpcId": x.VpcID, "subnetId": x.SubnetID,
-	}
-	if x.Kafka != nil {
-		object["kafkaSecurityConfig"] = kafkaConfig(x)
-	}
-	return object
 }

@@ -11,7 +11,6 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"dialtone/internal/api/client"
-	"dialtone/internal/batch"
 	"dialtone/internal/job"
 	"dialtone/internal/probe"
 )
@@ -198,7 +197,11 @@ func (s *server) submit(ctx context.Context, entries []entry, indexes []int) (st
 	if entries[indexes[0]].call == job.Cluster {
 		request := client.TestClusterConnectionsRequest{}
 		for _, i := range indexes {
-			request.Jobs = append(request.Jobs, clusterJob(entries[i]))
+			one, err := clusterJob(entries[i])
+			if err != nil {
+				return "", err
+			}
+			request.Jobs = append(request.Jobs, one)
 		}
 		reply, err := s.client.TestClusterConnectionsWithResponse(ctx, s.project, &client.TestClusterConnectionsParams{XLanguage: language}, request)
 		if err != nil {
@@ -237,36 +240,5 @@ func (o *outcome) take(t client.Test) {
 	o.Report = probe.Report{
 		Code: probe.Code(r.Code), Phase: probe.Phase(r.Phase), Phases: r.Phases, Evidence: r.Evidence, Addresses: r.Addresses, Strict: r.Strict,
 		LoginSent: r.LoginSent, StartedAt: r.StartedAt, DurationMS: r.DurationMs, Attempts: r.Attempts, SharedFrom: r.SharedFrom, SameAs: r.SameAs,
-	}
-}
-
-// connectionJob is an entry of the connection call. What is sent was checked by
-// the rules of its call.
-func connectionJob(e entry) client.TestEndPoint {
-	x := e.Endpoints[0]
-	given := client.TestEndPoint{
-		ID: e.JobID, NetType: client.TestEndPointNetType(x.NetType), DBType: client.TestEndPointDBType(x.DBType),
-		IP: x.IP, DBPort: x.DBPort, InstID: x.InstID, DBUser: x.User, DBPassword: x.Password.Reveal(),
-		SslLink: x.SSLLink, SslCertKey: x.SSLCertKey.Reveal(), SslCertName: x.SSLCertName, SslCertCheckSum: x.SSLCertCheckSum,
-		SslCertPassword: x.SSLCertPassword.Reveal(), VpcID: x.VpcID, SubnetID: x.SubnetID,
-		EndPointType: client.TestEndPointEndPointType(cmp.Or(x.EndPointType, "so")),
-		Region:       x.Region, ProjectID: x.ProjectID, DBName: x.DBName, KafkaSecurityConfig: kafkaConfig(x),
-	}
-	if x.DNS != nil {
-		given.CustomizedDNS = client.CustomizedDNS{IsSetDNS: x.DNS.IsSet, SetDNSAction: client.CustomizedDNSSetDNSAction(x.DNS.Action), DNSIP: x.DNS.IP}
-	}
-	return given
-}
-
-func kafkaConfig(x batch.Endpoint) client.KafkaSecurity {
-	if x.Kafka == nil {
-		return client.KafkaSecurity{}
-	}
-	return client.KafkaSecurity{
-		Type: client.KafkaSecurityType(x.Kafka.Protocol), SaslMechanism: client.KafkaSecuritySaslMechanism(x.Kafka.SASLMechanism),
-		EndpointAlgorithm: x.Kafka.EndpointAlgorithm, DelegationTokens: x.Kafka.DelegationTokens,
-		TrustStoreKeyName: x.Kafka.TrustStoreName, TrustStoreKey: x.Kafka.TrustStore.Reveal(), TrustStorePassword: x.Kafka.TrustStorePassword.Reveal(),
-		EnableKeyStore: x.Kafka.EnableKeyStore, KeyStoreKeyName: x.Kafka.KeyStoreName, KeyStoreKey: x.Kafka.KeyStore.Reveal(),
-		KeyStorePassword: x.Kafka.KeyStorePassword.Reveal(), SetPrivateKeyPassword: x.Kafka.SetPrivateKeyPassword, KeyPassword: x.Kafka.PrivateKeyPassword.Reveal(),
 	}
 }
