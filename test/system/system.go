@@ -3,14 +3,12 @@
 package system
 
 import (
-	"bytes"
 	"context"
 	"crypto/rand"
 	"crypto/sha256"
 	"encoding/hex"
-	"encoding/json"
+	"flag"
 	"fmt"
-	"io"
 	"net"
 	"net/http"
 	"os"
@@ -18,8 +16,6 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
-	"sync"
-	"syscall"
 	"testing"
 	"time"
 
@@ -29,16 +25,24 @@ import (
 	"dialtone/internal/secret"
 )
 
-// The one project, its token and its access key.
+// The project that calls are made for, its token and its access key, and
+// another project with a token of its own.
 const (
 	Project   = "054ba152d480d55b2f5dc0069e7ddef0"
 	Token     = "e2e-token-that-is-long-enough"
 	AccessKey = "AKE2E0000000000000001"
 	SecretKey = "SKe2e0000000000000000000000000000000001"
+
+	OtherProject = "0549a6a31000d4e82fd1c00c3d6f2d76"
+	OtherToken   = "e2e-token-of-the-other-project"
 )
 
-// binaries is where Main puts what it builds.
-var binaries string
+var (
+	// root is where the module lies.
+	root string
+	// binaries is where Main puts what it builds.
+	binaries string
+)
 
 // Main is for TestMain: it builds the binaries, runs the tests and exits.
 func Main(m *testing.M) {
@@ -57,17 +61,36 @@ func buildAndRun(m *testing.M) (int, error) {
 	}
 	defer os.RemoveAll(dir)
 	binaries = dir
-	root, err := exec.Command("go", "list", "-m", "-f", "{{.Dir}}", "dialtone").Output()
+	found, err := exec.Command("go", "list", "-m", "-f", "{{.Dir}}", "dialtone").Output()
 	if err != nil {
 		return 0, fmt.Errorf("find the module: %w", err)
 	}
+	root = strings.TrimSpace(string(found))
 	build := exec.Command("go", "build", "-o", dir+string(filepath.Separator), "./cmd/...")
-	build.Dir = strings.TrimSpace(string(root))
+	build.Dir = root
 	if out, err := build.CombinedOutput(); err != nil {
 		return 0, fmt.Errorf("build the binaries: %w\n%s", err, out)
 	}
+	if err := together(); err != nil {
+		return 0, err
+	}
 	return m.Run(), nil
 }
+
+// together runs more tests at once than there are cores, unless the caller has
+// said how many: they wait for timeouts much more than they compute.
+func together() error {
+	flag.Parse()
+	said := false
+	flag.Visit(func(f *flag.Flag) { said = said || f.Name == "test.parallel" })
+	if said {
+		return nil
+	}
+	return flag.Set("test.parallel", "6")
+}
+
+// Root is the directory of the module.
+func Root() string { return root }
 
 // Need gives an environment variable of scripts/services, and skips the test
 // without it; in CI that is a failure.
@@ -75,26 +98,48 @@ func Need(t *testing.T, name string) string {
 	t.Helper()
 	value := os.Getenv(name)
 	if value == "" {
-		if os.Getenv("CI") == "true" {
-			t.Fatalf("%s is not set: start the servers with scripts/services", name)
-		}
-		t.Skipf("%s is not set: start the servers with scripts/services", name)
+		missing(t, "%s is not set: start the servers with scripts/services", name)
 	}
 	return value
+}
+
+// Program finds a program that scripts/services installs, and skips the test
+// without it; in CI that is a failure.
+func Program(t *testing.T, name string) string {
+	t.Helper()
+	path, err := exec.LookPath(name)
+	if err != nil {
+		missing(t, "%s is not there: scripts/services install", name)
+	}
+	return path
+}
+
+func missing(t *testing.T, format string, args ...any) {
+	t.Helper()
+	if os.Getenv("CI") == "true" {
+		t.Fatalf(format, args...)
+	}
+	t.Skipf(format, args...)
 }
 
 // System is an api with its workers, on a Postgres database and a Redis
 // database of its own.
 type System struct {
 	T       *testing.T
-	dir     string
-	env     []string
 	API     *Process
 	URL     string
 	Metrics string
 	Workers []*Process
-	DSN     string
-	redis   *queue.Redis
+	// DSN is the store's.
+	DSN string
+	// Postgres and Redis are the ways to the two, for the binaries only.
+	Postgres, Redis *Forward
+	// AuthFile is the list of callers.
+	AuthFile string
+
+	dir   string
+	env   []string
+	redis *queue.Redis
 }
 
 // Options of Start; the zero value is one worker and registered jobs only.
@@ -108,16 +153,23 @@ type Options struct {
 // Start starts everything and waits until it is ready.
 func Start(t *testing.T, o Options) *System {
 	t.Helper()
+	s := Prepare(t, o)
+	s.StartAPI()
+	for range max(o.Workers, 1) {
+		s.StartWorker()
+	}
+	return s
+}
+
+// Prepare makes everything that api and workers need, and starts neither.
+func Prepare(t *testing.T, o Options) *System {
+	t.Helper()
 	s := &System{T: t, dir: t.TempDir()}
 	s.database()
 	s.queue()
 	s.files()
 	s.env = append(s.env, o.Env...)
 	Run(t, s.env, "dialtone", "migrate")
-	s.StartAPI()
-	for range max(o.Workers, 1) {
-		s.StartWorker()
-	}
 	return s
 }
 
@@ -146,8 +198,8 @@ func (s *System) database() {
 	s.T.Cleanup(func() { connect("drop database if exists " + name + " with (force)") })
 	// The store has an address of its own: what it is reached at is denied to
 	// every probe, and the same server is a target of the tests.
-	store := forward(s.T, net.JoinHostPort(cfg.Host, strconv.Itoa(int(cfg.Port))))
-	s.DSN = fmt.Sprintf("postgres://%s:%s@%s/%s?sslmode=disable", cfg.User, cfg.Password, store, name)
+	s.Postgres = NewForward(s.T, net.JoinHostPort(cfg.Host, strconv.Itoa(int(cfg.Port))))
+	s.DSN = fmt.Sprintf("postgres://%s:%s@%s/%s?sslmode=disable", cfg.User, cfg.Password, s.Postgres.Addr, name)
 }
 
 // queue takes an empty Redis database that no other system has, whichever test
@@ -155,14 +207,16 @@ func (s *System) database() {
 func (s *System) queue() {
 	s.T.Helper()
 	addr := Need(s.T, "DIALTONE_TEST_REDIS_ADDR")
-	url := fmt.Sprintf("redis://%s/%d", addr, s.reserve())
+	number := s.reserve()
+	url := func(addr string) string { return fmt.Sprintf("redis://%s/%d", addr, number) }
 	var err error
-	if s.redis, err = queue.Connect(queue.Config{URL: secret.New(url)}); err != nil {
+	if s.redis, err = queue.Connect(queue.Config{URL: secret.New(url(addr))}); err != nil {
 		s.T.Fatal(err)
 	}
 	s.T.Cleanup(func() { _ = s.redis.Close() })
 	s.FlushRedis()
-	s.env = append(s.env, "DIALTONE_REDIS_URL="+url)
+	s.Redis = NewForward(s.T, addr)
+	s.env = append(s.env, "DIALTONE_REDIS_URL="+url(s.Redis.Addr))
 }
 
 // reserve takes the number of a Redis database until the test ends, by a lock
@@ -196,26 +250,26 @@ func (s *System) reserve() int {
 func (s *System) files() {
 	s.T.Helper()
 	keyset := Run(s.T, nil, "dialtone", "keys", "new")
-	sum := sha256.Sum256([]byte(Token))
-	s.write("secret-key", SecretKey)
-	s.write("auth.yaml", fmt.Sprintf(`tokens:
-  - name: e2e
-    sha256: %s
-    projects: ["%s"]
-    roles: [drs_adm]
+	secretKey := s.write("secret-key", SecretKey)
+	s.AuthFile = s.write("auth.yaml", fmt.Sprintf(`tokens:
+  - {name: e2e, sha256: %s, projects: ["%s"], roles: [drs_adm]}
+  - {name: other, sha256: %s, projects: ["%s"], roles: [drs_adm]}
 access_keys:
-  - ak: %s
-    secret_file: %s
-    projects: ["%s"]
-    roles: [drs_adm]
-`, hex.EncodeToString(sum[:]), Project, AccessKey, filepath.Join(s.dir, "secret-key"), Project))
+  - {ak: %s, secret_file: %s, projects: ["%s"], roles: [drs_adm]}
+`, HashToken(Token), Project, HashToken(OtherToken), OtherProject, AccessKey, secretKey, Project))
 	s.env = append(s.env,
 		"DIALTONE_POSTGRES_DSN="+s.DSN,
 		"DIALTONE_KEYSET_FILE="+s.write("keyset.json", keyset),
-		"DIALTONE_AUTH_FILE="+filepath.Join(s.dir, "auth.yaml"),
+		"DIALTONE_AUTH_FILE="+s.AuthFile,
 		"DIALTONE_EGRESS_ALLOW_FILE="+s.write("allow-list", "127.0.0.0/8 1-65535 * *\n"),
 		"DIALTONE_EGRESS_LOCAL=allow",
 	)
+}
+
+// HashToken is a token as the list of callers has it.
+func HashToken(token string) string {
+	sum := sha256.Sum256([]byte(token))
+	return hex.EncodeToString(sum[:])
 }
 
 func (s *System) write(name, content string) string {
@@ -227,124 +281,53 @@ func (s *System) write(name, content string) string {
 	return path
 }
 
-// StartAPI starts an api and waits until it is ready.
-func (s *System) StartAPI() {
+// StartAPI starts an api and waits until it is ready. Calls go to the one that
+// was started last.
+func (s *System) StartAPI(extra ...string) {
 	s.T.Helper()
-	listen, admin := FreeAddr(s.T), FreeAddr(s.T)
-	s.URL, s.Metrics = "http://"+listen, "http://"+admin
-	env := append([]string{"DIALTONE_LISTEN=" + listen, "DIALTONE_ADMIN_LISTEN=" + admin}, s.env...)
-	s.API = Launch(s.T, env, "api")
-	waitReady(s.T, s.API, admin)
+	s.LaunchAPI(extra...)
+	s.API.WaitReady(s.T)
+}
+
+// LaunchAPI is StartAPI that does not wait until it is ready.
+func (s *System) LaunchAPI(extra ...string) {
+	s.T.Helper()
+	s.API = s.launch("api", append([]string{"DIALTONE_LISTEN=127.0.0.1:0"}, extra...))
+	s.URL = "http://" + s.API.logged(s.T, "api started")
+	s.Metrics = "http://" + s.API.Admin
 }
 
 // StartWorker starts one more worker and waits until it is ready.
 func (s *System) StartWorker(extra ...string) *Process {
 	s.T.Helper()
-	admin := FreeAddr(s.T)
-	env := append(append([]string{"DIALTONE_ADMIN_LISTEN=" + admin}, s.env...), extra...)
-	w := Launch(s.T, env, "worker")
-	w.Admin = admin
-	s.Workers = append(s.Workers, w)
-	waitReady(s.T, w, admin)
+	w := s.LaunchWorker(extra...)
+	w.WaitReady(s.T)
 	return w
 }
 
-// Process is one running binary.
-type Process struct {
-	Name  string
-	cmd   *exec.Cmd
-	Admin string
-	mu    sync.Mutex
-	log   bytes.Buffer
-	done  chan struct{}
-	err   error
+// LaunchWorker is StartWorker that does not wait until it is ready.
+func (s *System) LaunchWorker(extra ...string) *Process {
+	s.T.Helper()
+	w := s.launch("worker", extra)
+	s.Workers = append(s.Workers, w)
+	return w
 }
 
-func (p *Process) Write(b []byte) (int, error) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	return p.log.Write(b)
-}
-
-// Output is what the process has written so far.
-func (p *Process) Output() string {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	return p.log.String()
-}
-
-// Launch runs a binary with env and nothing else of ours, and stops it at the
-// end of the test.
-func Launch(t *testing.T, env []string, name string, args ...string) *Process {
-	t.Helper()
-	p := &Process{Name: name, done: make(chan struct{})}
-	p.cmd = exec.Command(filepath.Join(binaries, name), args...)
-	p.cmd.Env = append([]string{"PATH=" + os.Getenv("PATH"), "HOME=" + t.TempDir()}, env...)
-	p.cmd.Stdout, p.cmd.Stderr = p, p
-	if err := p.cmd.Start(); err != nil {
-		t.Fatalf("start %s: %v", name, err)
-	}
-	go func() {
-		p.err = p.cmd.Wait()
-		close(p.done)
-	}()
-	t.Cleanup(func() {
-		p.Stop(t)
-		if t.Failed() {
-			t.Logf("%s said:\n%s", name, tail(p.Output(), 6000))
-		}
-	})
+func (s *System) launch(name string, extra []string) *Process {
+	s.T.Helper()
+	env := append(append([]string{"DIALTONE_ADMIN_LISTEN=127.0.0.1:0"}, s.env...), extra...)
+	p := Launch(s.T, env, name)
+	p.Admin = p.logged(s.T, "admin listener started")
 	return p
 }
 
-// Stop ends a process gracefully, and by force when it does not obey.
-func (p *Process) Stop(t *testing.T) {
-	t.Helper()
-	_ = p.cmd.Process.Signal(syscall.SIGTERM)
-	select {
-	case <-p.done:
-	case <-time.After(30 * time.Second):
-		t.Errorf("%s did not stop within 30 s", p.Name)
-		_ = p.cmd.Process.Kill()
-		<-p.done
-	}
-}
-
-// Kill ends a process as a power cut would.
-func (p *Process) Kill() {
-	_ = p.cmd.Process.Kill()
-	<-p.done
-}
-
-// Run runs a binary to its end and gives its standard output.
-func Run(t *testing.T, env []string, name string, args ...string) string {
-	t.Helper()
-	cmd := exec.Command(filepath.Join(binaries, name), args...)
-	cmd.Env = append([]string{"PATH=" + os.Getenv("PATH"), "HOME=" + t.TempDir()}, env...)
-	var stderr bytes.Buffer
-	cmd.Stderr = &stderr
-	out, err := cmd.Output()
-	if err != nil {
-		t.Fatalf("%s %s: %v\n%s", name, strings.Join(args, " "), err, stderr.String())
-	}
-	return strings.TrimSpace(string(out))
-}
-
-func waitReady(t *testing.T, p *Process, admin string) {
-	t.Helper()
-	Eventually(t, 30*time.Second, p.Name+" is ready", func() bool {
-		select {
-		case <-p.done:
-			t.Fatalf("%s ended: %v\n%s", p.Name, p.err, p.Output())
-		default:
-		}
-		resp, err := http.Get("http://" + admin + "/readyz")
-		if err != nil {
-			return false
-		}
-		_ = resp.Body.Close()
-		return resp.StatusCode == http.StatusOK
-	})
+// OtherAPI starts a second api beside the first, told otherwise, and gives the
+// system as it looks through that one.
+func (s *System) OtherAPI(extra ...string) *System {
+	s.T.Helper()
+	other := *s
+	other.StartAPI(extra...)
+	return &other
 }
 
 // Eventually polls until ok says so.
@@ -376,65 +359,6 @@ func random() string {
 	return hex.EncodeToString(b[:])
 }
 
-func tail(s string, n int) string {
-	if len(s) > n {
-		return "...\n" + s[len(s)-n:]
-	}
-	return s
-}
-
-// Answer is a decoded reply.
-type Answer struct {
-	Status int
-	Header http.Header
-	Body   []byte
-}
-
-// Decode reads the body as JSON.
-func (a Answer) Decode(t *testing.T, into any) {
-	t.Helper()
-	if err := json.Unmarshal(a.Body, into); err != nil {
-		t.Fatalf("decode %q: %v", a.Body, err)
-	}
-}
-
-// Call makes a request as the token's owner; path follows the project.
-func (s *System) Call(ctx context.Context, method, path string, body any, header ...string) (Answer, error) {
-	var payload io.Reader
-	if body != nil {
-		raw, err := json.Marshal(body)
-		if err != nil {
-			return Answer{}, err
-		}
-		payload = bytes.NewReader(raw)
-	}
-	req, err := http.NewRequestWithContext(ctx, method, s.URL+"/v3/"+Project+path, payload)
-	if err != nil {
-		return Answer{}, err
-	}
-	req.Header.Set("X-Auth-Token", Token)
-	for i := 0; i+1 < len(header); i += 2 {
-		req.Header.Set(header[i], header[i+1])
-	}
-	resp, err := http.DefaultClient.Do(req)
-	if err != nil {
-		return Answer{}, err
-	}
-	defer resp.Body.Close()
-	raw, err := io.ReadAll(resp.Body)
-	return Answer{Status: resp.StatusCode, Header: resp.Header, Body: raw}, err
-}
-
-// Must is Call for a request that must be answered, however.
-func (s *System) Must(method, path string, body any, header ...string) Answer {
-	s.T.Helper()
-	a, err := s.Call(s.T.Context(), method, path, body, header...)
-	if err != nil {
-		s.T.Fatalf("%s %s: %v", method, path, err)
-	}
-	return a
-}
-
 // Mirror registers a job in the given state.
 func (s *System) Mirror(id, status, role string) {
 	s.T.Helper()
@@ -442,36 +366,6 @@ func (s *System) Mirror(id, status, role string) {
 	if a.Status/100 != 2 {
 		s.T.Fatalf("mirror %s: %d %s", id, a.Status, a.Body)
 	}
-}
-
-// Entry is one request entry; fields are the wire's.
-type Entry map[string]any
-
-// Results is the compatible answer.
-type Results struct {
-	Count   int `json:"count"`
-	Results []struct {
-		ID        string `json:"id"`
-		Status    string `json:"status"`
-		Success   *bool  `json:"success"`
-		ErrorCode string `json:"error_code"`
-		ErrorMsg  string `json:"error_msg"`
-	} `json:"results"`
-}
-
-// Test sends a batch and gives the Answer with the batch's id.
-func (s *System) Test(entries ...Entry) (Results, string) {
-	s.T.Helper()
-	a := s.Must(http.MethodPost, "/jobs/batch-connection", map[string]any{"jobs": entries})
-	if a.Status != http.StatusOK {
-		s.T.Fatalf("batch-connection: %d %s", a.Status, a.Body)
-	}
-	var r Results
-	a.Decode(s.T, &r)
-	if r.Count != len(entries) || len(r.Results) != len(entries) {
-		s.T.Fatalf("%d entries, Answer %s", len(entries), a.Body)
-	}
-	return r, a.Header.Get("X-Batch-Id")
 }
 
 // FlushRedis makes Redis lose everything that the system has in it.

@@ -1,0 +1,168 @@
+package system
+
+import (
+	"bytes"
+	"encoding/json"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// Process is one running binary.
+type Process struct {
+	Name string
+	// Admin is the host and port of its admin listener, once it is known.
+	Admin string
+
+	cmd  *exec.Cmd
+	mu   sync.Mutex
+	log  bytes.Buffer
+	done chan struct{}
+	err  error
+}
+
+// Write takes what the process prints.
+func (p *Process) Write(b []byte) (int, error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.log.Write(b)
+}
+
+// Output is what the process has written so far.
+func (p *Process) Output() string {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.log.String()
+}
+
+// Launch runs a binary with env and nothing else of ours, and stops it at the
+// end of the test.
+func Launch(t *testing.T, env []string, name string, args ...string) *Process {
+	t.Helper()
+	return LaunchAt(t, filepath.Join(binaries, name), env, args...)
+}
+
+// LaunchAt is Launch for a program that is not ours.
+func LaunchAt(t *testing.T, path string, env []string, args ...string) *Process {
+	t.Helper()
+	p := &Process{Name: filepath.Base(path), done: make(chan struct{})}
+	p.cmd = exec.Command(path, args...)
+	p.cmd.Env = append([]string{"PATH=" + os.Getenv("PATH"), "HOME=" + t.TempDir()}, env...)
+	p.cmd.Stdout, p.cmd.Stderr = p, p
+	if err := p.cmd.Start(); err != nil {
+		t.Fatalf("start %s: %v", p.Name, err)
+	}
+	go func() {
+		p.err = p.cmd.Wait()
+		close(p.done)
+	}()
+	t.Cleanup(func() {
+		p.Stop(t)
+		if t.Failed() {
+			t.Logf("%s said:\n%s", p.Name, tail(p.Output(), 6000))
+		}
+	})
+	return p
+}
+
+// Stop ends a process gracefully, and by force when it does not obey.
+func (p *Process) Stop(t *testing.T) {
+	t.Helper()
+	p.Signal(syscall.SIGTERM)
+	p.Signal(syscall.SIGCONT) // it may be paused
+	select {
+	case <-p.done:
+	case <-time.After(30 * time.Second):
+		t.Errorf("%s did not stop within 30 s", p.Name)
+		p.Kill()
+	}
+}
+
+// Kill ends a process as a power cut would.
+func (p *Process) Kill() {
+	p.Signal(syscall.SIGKILL)
+	<-p.done
+}
+
+// Signal sends a signal; a process that has ended does not mind.
+func (p *Process) Signal(s syscall.Signal) { _ = p.cmd.Process.Signal(s) }
+
+// Exited says whether the process has ended, and how.
+func (p *Process) Exited() (ended bool, err error) {
+	select {
+	case <-p.done:
+		return true, p.err
+	default:
+		return false, nil
+	}
+}
+
+// logged waits for a message in the process's JSON log and gives its address.
+func (p *Process) logged(t *testing.T, message string) (address string) {
+	t.Helper()
+	Eventually(t, 30*time.Second, p.Name+" logs: "+message, func() bool {
+		for line := range strings.Lines(p.Output()) {
+			var said struct{ Msg, Address string }
+			if json.Unmarshal([]byte(line), &said) == nil && said.Msg == message {
+				address = said.Address
+				return true
+			}
+		}
+		p.mustRun(t)
+		return false
+	})
+	return address
+}
+
+// Ready says what the process says of itself.
+func (p *Process) Ready() bool {
+	resp, err := http.Get("http://" + p.Admin + "/readyz")
+	if err != nil {
+		return false
+	}
+	_ = resp.Body.Close()
+	return resp.StatusCode == http.StatusOK
+}
+
+// WaitReady waits until the process says that it is ready.
+func (p *Process) WaitReady(t *testing.T) {
+	t.Helper()
+	Eventually(t, 30*time.Second, p.Name+" is ready", func() bool {
+		p.mustRun(t)
+		return p.Ready()
+	})
+}
+
+func (p *Process) mustRun(t *testing.T) {
+	t.Helper()
+	if ended, err := p.Exited(); ended {
+		t.Fatalf("%s ended: %v\n%s", p.Name, err, p.Output())
+	}
+}
+
+// Run runs a binary to its end and gives its standard output.
+func Run(t *testing.T, env []string, name string, args ...string) string {
+	t.Helper()
+	cmd := exec.Command(filepath.Join(binaries, name), args...)
+	cmd.Env = append([]string{"PATH=" + os.Getenv("PATH"), "HOME=" + t.TempDir()}, env...)
+	var stderr bytes.Buffer
+	cmd.Stderr = &stderr
+	out, err := cmd.Output()
+	if err != nil {
+		t.Fatalf("%s %s: %v\n%s", name, strings.Join(args, " "), err, stderr.String())
+	}
+	return strings.TrimSpace(string(out))
+}
+
+func tail(s string, n int) string {
+	if len(s) > n {
+		return "...\n" + s[len(s)-n:]
+	}
+	return s
+}
