@@ -85,11 +85,11 @@ func (s *System) Send(ctx context.Context, r Request) (Answer, error) {
 	if err != nil {
 		return Answer{}, err
 	}
-	return s.SendHTTP(req, r.Odd)
+	return s.SendHTTP(ctx, req, r.Odd)
 }
 
 // SendHTTP is Send for a request made with HTTP.
-func (s *System) SendHTTP(req *http.Request, odd bool) (Answer, error) {
+func (s *System) SendHTTP(ctx context.Context, req *http.Request, odd bool) (Answer, error) {
 	s.T.Helper()
 	resp, err := http.DefaultClient.Do(req)
 	if err != nil {
@@ -101,7 +101,7 @@ func (s *System) SendHTTP(req *http.Request, odd bool) (Answer, error) {
 		return Answer{}, err
 	}
 	a := Answer{Status: resp.StatusCode, Header: resp.Header, Body: raw}
-	for _, problem := range conform(req, odd, a) {
+	for _, problem := range conform(ctx, req, odd, a) {
 		s.T.Errorf("%s %s, answered with %d: %s", req.Method, req.URL.Path, a.Status, problem)
 	}
 	return a, nil

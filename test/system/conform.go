@@ -31,7 +31,7 @@ var contract = sync.OnceValues(func() (routers.Router, error) {
 // conform holds a request, unless it is odd, and its answer against the
 // contract, and lists what does not fit. It names places, never what is there:
 // bodies hold passwords.
-func conform(sent *http.Request, odd bool, a Answer) []string {
+func conform(ctx context.Context, sent *http.Request, odd bool, a Answer) []string {
 	var problems []string
 	if a.Header.Get("X-Request-Id") == "" {
 		problems = append(problems, "the answer has no X-Request-Id")
@@ -40,7 +40,7 @@ func conform(sent *http.Request, odd bool, a Answer) []string {
 	if err != nil {
 		return append(problems, "the contract cannot be read: "+err.Error())
 	}
-	req := sent.Clone(context.Background())
+	req := sent.Clone(ctx)
 	if sent.GetBody != nil {
 		if req.Body, err = sent.GetBody(); err != nil {
 			return append(problems, "the request cannot be read again")
@@ -62,11 +62,11 @@ func conform(sent *http.Request, odd bool, a Answer) []string {
 	}
 	in := &openapi3filter.RequestValidationInput{Request: req, PathParams: params, Route: route, Options: options}
 	if !odd {
-		problems = append(problems, places("request", openapi3filter.ValidateRequest(req.Context(), in))...)
+		problems = append(problems, places("request", openapi3filter.ValidateRequest(ctx, in))...)
 	}
 	out := &openapi3filter.ResponseValidationInput{RequestValidationInput: in, Status: a.Status, Header: a.Header, Options: options}
 	out.SetBodyBytes(a.Body)
-	problems = append(problems, places("answer", openapi3filter.ValidateResponse(req.Context(), out))...)
+	problems = append(problems, places("answer", openapi3filter.ValidateResponse(ctx, out))...)
 	slices.Sort(problems) // the validator goes over maps
 	return problems
 }

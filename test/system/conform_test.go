@@ -75,7 +75,7 @@ func TestConform(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			got := conform(req, tt.odd, tt.answer)
+			got := conform(t.Context(), req, tt.odd, tt.answer)
 			if diff := cmp.Diff(tt.want, got); diff != "" {
 				t.Errorf("problems (-want +got):\n%s", diff)
 			}
