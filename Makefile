@@ -30,5 +30,5 @@ services: ## private Postgres, MariaDB and Redis (then see scripts/services env)
 services-down: ## stop and remove them
 	scripts/services down
 
-bench: ## batches through dialtone beside the same probes run directly
-	go run ./scripts/bench
+bench: ## batches through dialtone beside the same probes run directly (ARGS=-h for more)
+	scripts/bench/run $(ARGS)
