@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"net/url"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -289,7 +290,7 @@ func TestEvents(t *testing.T) {
 		for i, e := range events {
 			var test testDetail
 			system.Answer{Body: []byte(e.data)}.Decode(t, &test)
-			if e.name != "test" || e.id != fmt.Sprint(from+i) || test.Seq != from+i || test.State != "done" || test.Report.Code == "" {
+			if e.name != "test" || e.id != strconv.Itoa(from+i) || test.Seq != from+i || test.State != "done" || test.Report.Code == "" {
 				t.Errorf("event %d: %s %s %s", from+i, e.name, e.id, test.Report.Code)
 			}
 			jobs = append(jobs, test.JobID)
