@@ -1,0 +1,204 @@
+package batch
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"dialtone/internal/probe"
+)
+
+// Handle works one task off. Nil: the task is done with, whatever became of
+// the test. An error: this process could not, try again; its text is for the
+// log only.
+func (w *Worker) Handle(ctx context.Context, task Task) error {
+	begin := time.Now()
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	claim := Claim{TestID: task.TestID, LeaseID: NewID(), Worker: w.cfg.ID, Lease: w.prober.Timeout() + w.cfg.LeaseSlack}
+	p := &probing{testID: task.TestID, cancel: cancel}
+	if !w.enter(claim, p) {
+		return errStopping
+	}
+	defer w.leave(claim)
+
+	claimed, err := w.claims.do(ctx, claim)
+	if err != nil {
+		return fmt.Errorf("claim test %s: %w", task.TestID, err)
+	}
+	if claimed == nil {
+		return nil // somebody else has it, or it is over
+	}
+	ctx = w.tracer.Join(ctx, claimed.Trace)
+	w.observer.Claimed(*claimed)
+
+	// The probe's time is counted from before the claim, as the lease is: a
+	// process that slept in between finds its time gone.
+	deadline := begin.Add(min(w.prober.Timeout(), claimed.Remaining))
+	probeCtx, stop := context.WithDeadline(ctx, deadline)
+	report, err := w.prober.Run(probeCtx, w.target(claimed, p))
+	stop()
+	report.Attempts = claimed.Probes
+	return w.settle(ctx, claimed, report, err)
+}
+
+// enter registers a task at work, unless the worker stops.
+func (w *Worker) enter(c Claim, p *probing) bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.stopping {
+		return false
+	}
+	w.running[c.LeaseID] = p
+	w.idle.Add(1)
+	return true
+}
+
+func (w *Worker) leave(c Claim) {
+	w.mu.Lock()
+	delete(w.running, c.LeaseID)
+	w.mu.Unlock()
+	w.idle.Done()
+}
+
+// target is the claimed target with the login mark in its hook.
+func (w *Worker) target(c *Claimed, p *probing) probe.Target {
+	t := c.Target
+	t.BeforeLogin = func(ctx context.Context) error {
+		p.login.Store(true)
+		ok, err := w.mark(ctx, c.ID, c.LeaseID)
+		switch {
+		case err != nil:
+			return fmt.Errorf("mark login: %w", err)
+		case !ok:
+			return errNotOurs
+		default:
+			return nil
+		}
+	}
+	return t
+}
+
+// settle decides what becomes of a probe: a report to record, a claim to give
+// back, or nothing at all.
+func (w *Worker) settle(ctx context.Context, c *Claimed, report probe.Report, err error) error {
+	switch {
+	case err == nil && w.again(c, report):
+		return w.release(ctx, c, w.backoff(c.Probes), false)
+	case err == nil:
+		return w.record(ctx, c, report)
+	case errors.Is(err, errNotOurs), errors.Is(err, errEnded):
+		return nil
+	case report.LoginSent:
+		// Credentials may have left: nobody may try again, and what came of it
+		// is not known.
+		interrupted := probe.Refused(probe.CodeInterrupted, report.StartedAt)
+		interrupted.LoginSent, interrupted.Attempts = true, c.Probes
+		return w.record(ctx, c, interrupted)
+	default:
+		if !errors.Is(err, errStopping) {
+			w.log.WarnContext(ctx, "probe given back", "test", c.ID, "error", err)
+		}
+		return w.release(ctx, c, 0, true)
+	}
+}
+
+// again says whether another probe may help, is harmless, and has time.
+func (w *Worker) again(c *Claimed, r probe.Report) bool {
+	return r.Retryable() && c.Probes < w.cfg.MaxProbes &&
+		c.Remaining-time.Since(r.StartedAt)-w.backoff(c.Probes) >= w.prober.Timeout()
+}
+
+func (w *Worker) backoff(probes int) time.Duration {
+	return w.cfg.Backoff[min(max(probes, 1), len(w.cfg.Backoff))-1]
+}
+
+// release gives the claim back and puts its next task on the queue; should
+// that fail, the Relay does it.
+func (w *Worker) release(ctx context.Context, c *Claimed, after time.Duration, handBack bool) error {
+	why := "retry"
+	if handBack {
+		why = "hand_back"
+	}
+	// A cancelled probe is the very reason to release.
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
+	defer cancel()
+	tasks, err := w.store.Release(ctx, []Release{{TestID: c.ID, LeaseID: c.LeaseID, After: after, HandBack: handBack}})
+	if err != nil {
+		return fmt.Errorf("release test %s: %w", c.ID, err)
+	}
+	w.observer.Released(*c, why)
+	for _, t := range tasks {
+		if err := w.queue.EnqueueAfter(ctx, t, after); err != nil {
+			w.log.WarnContext(ctx, "test not back on the queue yet, the relay will put it there", "test", c.ID, "error", err)
+		}
+	}
+	return nil
+}
+
+// record stores the report. While the store is away it tries again: the
+// report cannot be had a second time once a login was sent.
+func (w *Worker) record(ctx context.Context, c *Claimed, report probe.Report) error {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), w.cfg.FinishFor)
+	defer cancel()
+	pause := 50 * time.Millisecond
+	for {
+		recorded, err := w.finishes.do(ctx, Finish{TestID: c.ID, LeaseID: c.LeaseID, Report: report})
+		if err == nil {
+			w.observer.Probed(ctx, *c, report, recorded)
+			return nil
+		}
+		select {
+		case <-time.After(pause):
+			pause = min(2*pause, time.Second)
+		case <-ctx.Done():
+			return fmt.Errorf("record test %s: %w", c.ID, err)
+		}
+	}
+}
+
+// claimAll claims for all who gathered.
+func (w *Worker) claimAll(ctx context.Context, claims []Claim) ([]*Claimed, error) {
+	granted, err := w.store.Claim(ctx, claims)
+	if err != nil {
+		return nil, err
+	}
+	byLease := make(map[string]*Claimed, len(granted))
+	for i := range granted {
+		byLease[granted[i].LeaseID] = &granted[i]
+	}
+	out := make([]*Claimed, len(claims))
+	for i, c := range claims {
+		out[i] = byLease[c.LeaseID]
+	}
+	return out, nil
+}
+
+// markAll marks the logins of all who gathered.
+func markAll(ctx context.Context, store LoginMarker, marks []LoginMark) ([]bool, error) {
+	granted, err := store.MarkLogins(ctx, marks)
+	if err != nil {
+		return nil, err
+	}
+	out := make([]bool, len(marks))
+	for i, m := range marks {
+		out[i] = slices.Contains(granted, m.LeaseID)
+	}
+	return out, nil
+}
+
+// finishAll records for all who gathered, and signals what that completed.
+func (w *Worker) finishAll(ctx context.Context, reports []Finish) ([]bool, error) {
+	accepted, done, err := w.store.Finish(ctx, reports)
+	if err != nil {
+		return nil, err
+	}
+	announce(ctx, w.log, w.signal, w.observer, done)
+	out := make([]bool, len(reports))
+	for i, f := range reports {
+		out[i] = slices.Contains(accepted, f.TestID)
+	}
+	return out, nil
+}
