@@ -20,7 +20,7 @@ func (s operations) StreamBatchEvents(ctx context.Context, r wire.StreamBatchEve
 	f := follower{Server: s.Server, ctx: ctx, exchange: x, batch: r.BatchID, seen: r.Params.LastEventID}
 	var err error
 	if f.first, f.tests, err = s.parts.Batches.Events(ctx, x.caller.Project, r.BatchID, f.seen); err != nil {
-		return nil, err
+		return nil, unread(err)
 	}
 	return &f, nil
 }

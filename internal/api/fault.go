@@ -70,6 +70,17 @@ func unavailable(cause error) error {
 	}
 }
 
+// unread is the answer to an error of the store: what it knows of is said, and
+// anything else means that it does not answer.
+func unread(err error) error {
+	for _, known := range []error{batch.ErrNotFound, batch.ErrBadCursor, job.ErrNotFound, job.ErrNameTaken} {
+		if errors.Is(err, known) {
+			return err
+		}
+	}
+	return unavailable(err)
+}
+
 // faultOf reads any error: the one place that gives errors their status.
 func faultOf(err error) *fault {
 	if f, ok := errors.AsType[*fault](err); ok {

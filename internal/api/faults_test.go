@@ -132,7 +132,7 @@ func TestWholeRequestFaults(t *testing.T) {
 		{name: "long", ask: ask{path: connection, body: `{"x":"` + strings.Repeat("x", 2000) + `"}`}, cfg: api.Config{MaxBody: 1000}, status: 413, code: "DRS.M00007"},
 		{name: "project of another form", ask: ask{path: "/v3/a%20b/jobs/batch-connection", body: goodBody}, status: 400, code: "DRS.M00202"},
 		{name: "nothing can be submitted", ask: ask{path: connection, body: goodBody}, breaks: "submit", status: 503, code: "DRS.M00004", header: "Retry-After"},
-		{name: "nothing can be read", ask: ask{method: http.MethodGet, path: "{project}/batch-connections/x"}, breaks: "read", status: 500, code: "DRS.M00004"},
+		{name: "nothing can be read", ask: ask{method: http.MethodGet, path: "{project}/batch-connections/x"}, breaks: "read", status: 503, code: "DRS.M00004", header: "Retry-After"},
 		{name: "no jobs can be read", ask: ask{path: "{project}/jobs/batch-status", body: `{"jobs":["a"]}`}, breaks: "jobs", status: 503, code: "DRS.M00004", header: "Retry-After"},
 		{name: "no such batch", ask: ask{method: http.MethodGet, path: "{project}/batch-connections/x"}, status: 404, code: "DRS.M05003"},
 		{name: "no such batch to follow", ask: ask{method: http.MethodGet, path: "{project}/batch-connections/x/events"}, status: 404, code: "DRS.M05003"},

@@ -226,7 +226,7 @@ func (s operations) PutJobState(ctx context.Context, r wire.PutJobStateRequestOb
 		ID: r.JobID, Project: x.caller.Project, Name: r.Body.Name, Status: job.Status(r.Body.Status), Role: role, ParentID: r.Body.ParentID, Mirrored: true,
 	})
 	if err != nil {
-		return nil, err
+		return nil, unread(err)
 	}
 	s.log.InfoContext(ctx, "job state put", "audit", "job", "request", x.id, "project", x.caller.Project, "caller", x.caller.Subject,
 		"job", known.ID, "status", known.Status, "role", known.Role)

@@ -2,6 +2,7 @@ package e2e_test
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"fmt"
 	"net/http"
@@ -10,6 +11,7 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/jackc/pgx/v5"
@@ -23,15 +25,17 @@ const canary = "c4nary-of-a-s3cret"
 // stored counts what the store holds.
 func stored(t *testing.T, s *system.System) map[string]int {
 	t.Helper()
-	conn, err := pgx.Connect(t.Context(), s.DSN)
+	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second) // it is asked at the end, too
+	defer cancel()
+	conn, err := pgx.Connect(ctx, s.DSN)
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer conn.Close(t.Context())
+	defer conn.Close(ctx)
 	counts := map[string]int{}
 	for _, table := range []string{"batches", "batch_jobs", "tests", "jobs"} {
 		var n int
-		if err := conn.QueryRow(t.Context(), "select count(*) from "+table).Scan(&n); err != nil {
+		if err := conn.QueryRow(ctx, "select count(*) from "+table).Scan(&n); err != nil {
 			t.Fatal(err)
 		}
 		counts[table] = n
@@ -44,6 +48,16 @@ func stored(t *testing.T, s *system.System) map[string]int {
 func TestFaults(t *testing.T) {
 	t.Parallel()
 	s := system.Start(t, system.Options{Env: []string{"DIALTONE_JOBS=any", "DIALTONE_BODY_LIMIT=64KiB"}})
+	t.Cleanup(func() { // when all of the below are over
+		if diff := cmp.Diff(map[string]int{"batches": 0, "batch_jobs": 0, "tests": 0, "jobs": 0}, stored(t, s)); diff != "" {
+			t.Errorf("left behind (-want +got):\n%s", diff)
+		}
+		for _, p := range append(s.Workers, s.API) {
+			if strings.Contains(p.Output(), canary) {
+				t.Errorf("%s logged what was sent", p.Name)
+			}
+		}
+	})
 	const path = "/jobs/batch-connection"
 	good := system.MariaDB(t, "dt_native").With(system.Entry{"db_password": canary})
 	jobs := func(entries ...system.Entry) any { return map[string]any{"jobs": entries} }
@@ -113,6 +127,7 @@ func TestFaults(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
 			r := tt.ask
 			if r.Path == "" {
 				r.Path = path
@@ -136,6 +151,7 @@ func TestFaults(t *testing.T) {
 		})
 	}
 	t.Run("wrong signature", func(t *testing.T) {
+		t.Parallel()
 		for name, key := range map[string][2]string{"secret": {system.AccessKey, "SKwrong"}, "key": {"AKWRONG", system.SecretKey}} {
 			req, err := s.HTTP(t.Context(), system.Request{Method: http.MethodPost, Path: path, Body: whole})
 			if err != nil {
@@ -152,6 +168,7 @@ func TestFaults(t *testing.T) {
 		}
 	})
 	t.Run("too many requests", func(t *testing.T) {
+		t.Parallel()
 		slow := s.OtherAPI("DIALTONE_RATE_LIMIT=0.01", "DIALTONE_RATE_BURST=3")
 		for i := range 3 {
 			if a := slow.Must(http.MethodGet, "/batch-connections", nil); a.Status != http.StatusOK {
@@ -170,14 +187,6 @@ func TestFaults(t *testing.T) {
 			t.Errorf("another project is held back as well: %d", other.Status)
 		}
 	})
-	if diff := cmp.Diff(map[string]int{"batches": 0, "batch_jobs": 0, "tests": 0, "jobs": 0}, stored(t, s)); diff != "" {
-		t.Errorf("left behind (-want +got):\n%s", diff)
-	}
-	for _, p := range append(s.Workers, s.API) {
-		if strings.Contains(p.Output(), canary) {
-			t.Errorf("%s logged what was sent", p.Name)
-		}
-	}
 }
 
 // TestStoreAway: without Postgres every call says that it cannot be answered
@@ -201,6 +210,8 @@ func TestStoreAway(t *testing.T) {
 		{Method: http.MethodPost, Path: "/jobs/batch-status", Body: map[string]any{"jobs": []string{"job-1"}}},
 		{Method: http.MethodPost, Path: "/jobs/batch-detail", Body: map[string]any{"jobs": []string{"job-1"}}},
 		{Method: http.MethodPost, Path: "/jobs", Body: map[string]any{"cur_page": 1, "per_page": 5, "db_use_type": "sync"}},
+	}
+	itemised := []system.Request{
 		{Method: http.MethodPost, Path: "/jobs/batch-creation", Body: map[string]any{"jobs": []any{map[string]any{
 			"name": "a-job", "db_use_type": "sync", "engine_type": "mysql", "job_direction": "up", "net_type": "eip", "node_type": "high",
 			"task_type": "FULL_TRANS", "source_endpoint": map[string]any{}, "target_endpoint": map[string]any{}, "customize_sutnet_id": "subnet",
@@ -209,13 +220,20 @@ func TestStoreAway(t *testing.T) {
 		{Method: http.MethodDelete, Path: "/jobs/batch-jobs", Body: map[string]any{"jobs": []any{map[string]any{"job_id": "job-1", "delete_type": "delete"}}}},
 	}
 	for _, r := range calls {
-		t.Run(r.Method+" "+strings.TrimSuffix(r.Path, id), func(t *testing.T) {
-			a := s.MustSend(r)
-			refused(t, a, http.StatusServiceUnavailable, "DRS.M00004")
-			if after, err := strconv.Atoi(a.Header.Get("Retry-After")); err != nil || after < 1 {
-				t.Errorf("Retry-After %q", a.Header.Get("Retry-After"))
-			}
-		})
+		a := s.MustSend(r)
+		t.Logf("%s %s: %d", r.Method, r.Path, a.Status)
+		refused(t, a, http.StatusServiceUnavailable, "DRS.M00004")
+		if after, err := strconv.Atoi(a.Header.Get("Retry-After")); err != nil || after < 1 {
+			t.Errorf("Retry-After %q", a.Header.Get("Retry-After"))
+		}
+	}
+	for _, r := range itemised { // each item is refused on its own
+		a := s.MustSend(r)
+		var answer system.Results
+		a.Decode(t, &answer)
+		if a.Status/100 != 2 || len(answer.Results) != 1 || answer.Results[0].ErrorCode != "DRS.M00004" {
+			t.Errorf("%s %s: %d %s", r.Method, r.Path, a.Status, a.Body)
+		}
 	}
 	system.Eventually(t, system.WaitForServers, "the api says that it is not ready", func() bool { return !s.API.Ready() })
 	s.Postgres.Mend()
