@@ -3,15 +3,13 @@ package postgres
 import (
 	"cmp"
 	"context"
-	"encoding/json"
 	"fmt"
 	"slices"
-	"time"
 
 	"github.com/jackc/pgx/v5"
 
 	"dialtone/internal/batch"
-	"dialtone/internal/probe"
+	"dialtone/internal/store/record"
 )
 
 // testColumns are what scanTest reads; t is the table.
@@ -31,16 +29,7 @@ func scanTest(row pgx.CollectableRow, more ...any) (batch.Test, error) {
 	if err := row.Scan(append(into, more...)...); err != nil {
 		return batch.Test{}, err
 	}
-	if err := json.Unmarshal(endpoint, &t.Target); err != nil {
-		return batch.Test{}, fmt.Errorf("decode endpoint: %w", err)
-	}
-	if report != nil {
-		t.Report = &probe.Report{}
-		if err := json.Unmarshal(report, t.Report); err != nil {
-			return batch.Test{}, fmt.Errorf("decode report: %w", err)
-		}
-	}
-	return t, nil
+	return t, record.Decode(&t, endpoint, report)
 }
 
 // Claims, releases and finishes are sent as one statement per test, pipelined:
@@ -82,14 +71,14 @@ func (s *Store) Claim(ctx context.Context, claims []batch.Claim) ([]batch.Claime
 	var granted []batch.Claimed
 	var unreadable []batch.Finish
 	for _, c := range sorted {
-		if !isUUID(c.TestID) {
+		if !record.IsUUID(c.TestID) {
 			continue
 		}
 		all.Queue(claimTest, c.TestID, c.LeaseID, c.Lease, c.Worker).Query(func(rows pgx.Rows) error {
 			got, err := pgx.CollectRows(rows, s.scanClaimed)
 			for _, g := range got {
-				if g.unreadable {
-					unreadable = append(unreadable, unreadableSecrets(g.Claimed))
+				if g.Unreadable {
+					unreadable = append(unreadable, record.UnreadableSecrets(g.Claimed))
 					continue
 				}
 				granted = append(granted, g.Claimed)
@@ -114,34 +103,16 @@ func (s *Store) Claim(ctx context.Context, claims []batch.Claim) ([]batch.Claime
 	return granted, nil
 }
 
-// claimedRow is a granted claim, or one whose secrets do not open.
-type claimedRow struct {
-	batch.Claimed
-	unreadable bool
-}
-
-func (s *Store) scanClaimed(row pgx.CollectableRow) (claimedRow, error) {
-	var c claimedRow
+func (s *Store) scanClaimed(row pgx.CollectableRow) (record.Claimed, error) {
+	var c record.Claimed
 	var sealed []byte
 	var remaining, waited int64
 	var err error
 	if c.Test, err = scanTest(row, &sealed, &c.LeaseID, &c.Lane, &c.Trace, &remaining, &waited); err != nil {
-		return claimedRow{}, err
+		return record.Claimed{}, err
 	}
-	c.Remaining = time.Duration(remaining) * time.Microsecond
-	c.Waited = max(time.Duration(waited)*time.Microsecond, 0)
-	secrets, err := s.openTest(c.BatchID, c.ID, sealed)
-	c.unreadable = err != nil
-	c.Target = c.Target.Join(secrets)
+	s.sealer.Arm(&c, sealed, remaining, waited)
 	return c, nil
-}
-
-// unreadableSecrets is the report of a test whose secrets do not open.
-func unreadableSecrets(c batch.Claimed) batch.Finish {
-	report := probe.Refused(probe.CodeInternal, *c.StartedAt)
-	report.Attempts = c.Probes
-	report.Evidence.Facts = map[string]string{"why": "sealed_secrets_unreadable"}
-	return batch.Finish{TestID: c.ID, LeaseID: c.LeaseID, Report: report}
 }
 
 // An update that waited for a lock judges and sets by the clock before the
@@ -168,7 +139,7 @@ func (s *Store) MarkLogins(ctx context.Context, marks []batch.LoginMark) ([]stri
 	var all pgx.Batch
 	var granted []string
 	for _, m := range sorted {
-		if !isUUID(m.TestID) || !isUUID(m.LeaseID) {
+		if !record.IsUUID(m.TestID) || !record.IsUUID(m.LeaseID) {
 			continue
 		}
 		all.Queue(markLogin, m.TestID, m.LeaseID).Query(func(rows pgx.Rows) error {
@@ -202,7 +173,7 @@ func (s *Store) Release(ctx context.Context, releases []batch.Release) ([]batch.
 	var all pgx.Batch
 	var tasks []batch.Task
 	for _, r := range sorted {
-		if !isUUID(r.TestID) || !isUUID(r.LeaseID) {
+		if !record.IsUUID(r.TestID) || !record.IsUUID(r.LeaseID) {
 			continue
 		}
 		uncounted := 0

@@ -2,7 +2,6 @@ package postgres
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"slices"
 	"strings"
@@ -12,7 +11,7 @@ import (
 
 	"dialtone/internal/batch"
 	"dialtone/internal/job"
-	"dialtone/internal/probe"
+	"dialtone/internal/store/record"
 )
 
 // insertBatch is one statement, and so one transaction and one round trip.
@@ -69,40 +68,24 @@ type testRows struct {
 }
 
 func (s *Store) newTests(b batch.Batch, tests []batch.Test) (testRows, error) {
-	var rows testRows
-	for _, t := range tests {
-		open, secrets := t.Target.Split()
-		endpoint, err := json.Marshal(open)
-		if err != nil {
-			return testRows{}, fmt.Errorf("encode endpoint: %w", err)
-		}
-		var sealed []byte
-		var report *string
-		seq := 0
-		if t.Report == nil {
-			if sealed, err = s.sealTest(b.ID, t.ID, secrets); err != nil {
-				return testRows{}, err
-			}
-		} else {
-			text, err := json.Marshal(t.Report)
-			if err != nil {
-				return testRows{}, fmt.Errorf("encode report: %w", err)
-			}
-			rows.finished++
-			seq, report = rows.finished, new(string(text))
-		}
+	news, finished, err := s.sealer.NewTests(b.ID, tests)
+	if err != nil {
+		return testRows{}, err
+	}
+	rows := testRows{finished: finished}
+	for _, t := range news {
 		rows.id = append(rows.id, t.ID)
 		rows.entry = append(rows.entry, t.Entry)
 		rows.object = append(rows.object, t.Object)
 		rows.jobID = append(rows.jobID, t.JobID)
 		rows.endPointType = append(rows.endPointType, t.EndPointType)
-		rows.endpoint = append(rows.endpoint, string(endpoint))
-		rows.secretsSet = append(rows.secretsSet, strings.Join(secretNames(secrets), ","))
-		rows.sealed = append(rows.sealed, sealed)
+		rows.endpoint = append(rows.endpoint, t.Endpoint)
+		rows.secretsSet = append(rows.secretsSet, strings.Join(t.SecretNames, ","))
+		rows.sealed = append(rows.sealed, t.Sealed)
 		rows.network = append(rows.network, t.Network)
-		rows.attempt = append(rows.attempt, max(t.Attempt, 1))
-		rows.seq = append(rows.seq, seq)
-		rows.report = append(rows.report, report)
+		rows.attempt = append(rows.attempt, t.Attempt)
+		rows.seq = append(rows.seq, t.Seq)
+		rows.report = append(rows.report, t.Report)
 		rows.jobs = append(rows.jobs, t.JobID)
 	}
 	slices.Sort(rows.jobs)
@@ -170,25 +153,11 @@ func (s *Store) TestableJobs(ctx context.Context, project string, ids []string) 
 	if err != nil {
 		return nil, fmt.Errorf("look up jobs: %w", err)
 	}
-	jobs := make(map[string]batch.TestableJob, len(found))
-	for _, t := range found {
-		jobs[t.ID] = t
-	}
-	return jobs, nil
+	return record.TestableByID(found), nil
 }
 
 // jobFields are where the columns of a job.Job go, in the order in which every
 // query here names them.
 func jobFields(j *job.Job) []any {
 	return []any{&j.Project, &j.ID, &j.Name, &j.Status, &j.Role, &j.ParentID, &j.Mirrored, &j.CreatedAt, &j.UpdatedAt}
-}
-
-// secretNames lists what is set, in order.
-func secretNames(secrets probe.Secrets) []string {
-	names := make([]string, 0, len(secrets))
-	for name := range secrets {
-		names = append(names, name)
-	}
-	slices.Sort(names)
-	return names
 }

@@ -5,6 +5,7 @@ import (
 
 	"dialtone/internal/batch"
 	"dialtone/internal/job"
+	"dialtone/internal/store/record"
 )
 
 // HotQuery is a statement that runs all the time, with arguments that fit.
@@ -26,7 +27,7 @@ func HotQueries(project, batchID, testID, lease string, now time.Time) map[strin
 		}
 		return HotQuery{sql, args, indexes}
 	}
-	after := cursor{at: now.Add(-time.Hour), id: batchID}.String()
+	after := record.Cursor{At: now.Add(-time.Hour), ID: batchID}.String()
 	where, args := jobFilter(job.Filter{Project: project})
 	return map[string]HotQuery{
 		"claim":             {claimTest, []any{testID, lease, time.Second, "w"}, "tests_pkey"},

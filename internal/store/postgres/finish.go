@@ -3,7 +3,6 @@ package postgres
 import (
 	"cmp"
 	"context"
-	"encoding/json"
 	"fmt"
 	"slices"
 
@@ -11,6 +10,7 @@ import (
 
 	"dialtone/internal/batch"
 	"dialtone/internal/probe"
+	"dialtone/internal/store/record"
 )
 
 // Ending tests takes three steps in one transaction: lock the batches in the
@@ -52,7 +52,7 @@ returning b.id, b.reply_to, b.finished_at is not null`
 // Finish records reports: see batch.Claims.
 func (s *Store) Finish(ctx context.Context, reports []batch.Finish) ([]string, []batch.Completion, error) {
 	sorted := slices.SortedFunc(slices.Values(reports), func(a, b batch.Finish) int { return cmp.Compare(a.TestID, b.TestID) })
-	sorted = slices.DeleteFunc(sorted, func(f batch.Finish) bool { return !isUUID(f.TestID) || !isUUID(f.LeaseID) })
+	sorted = slices.DeleteFunc(sorted, func(f batch.Finish) bool { return !record.IsUUID(f.TestID) || !record.IsUUID(f.LeaseID) })
 	if len(sorted) == 0 {
 		return nil, nil, nil
 	}
@@ -65,11 +65,11 @@ func (s *Store) Finish(ctx context.Context, reports []batch.Finish) ([]string, [
 	var done []batch.Completion
 	all.Queue(lockBatches, ids)
 	for _, f := range sorted {
-		report, err := json.Marshal(f.Report)
+		report, err := record.Report(f.Report)
 		if err != nil {
-			return nil, nil, fmt.Errorf("finish: encode report: %w", err)
+			return nil, nil, fmt.Errorf("finish: %w", err)
 		}
-		all.Queue(finishTest, f.TestID, string(report), f.LeaseID).Query(func(rows pgx.Rows) error {
+		all.Queue(finishTest, f.TestID, report, f.LeaseID).Query(func(rows pgx.Rows) error {
 			got, err := pgx.CollectRows(rows, pgx.RowTo[string])
 			accepted = append(accepted, got...)
 			return err
@@ -113,11 +113,11 @@ func endAll(ctx context.Context, tx pgx.Tx, endings []ending) ([]batch.Completio
 	var done []batch.Completion
 	for i, e := range endings {
 		ids[i] = e.testID
-		report, err := json.Marshal(e.report)
+		report, err := record.Report(e.report)
 		if err != nil {
-			return nil, fmt.Errorf("encode report: %w", err)
+			return nil, err
 		}
-		all.Queue(endTest, e.testID, string(report))
+		all.Queue(endTest, e.testID, report)
 	}
 	queueClose(&all, ids, &done)
 	if err := tx.SendBatch(ctx, &all).Close(); err != nil {

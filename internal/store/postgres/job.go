@@ -6,12 +6,12 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/jackc/pgx/v5"
 
 	"dialtone/internal/job"
+	"dialtone/internal/store/record"
 )
 
 // recordColumns are what scanRecord reads; j is the table.
@@ -47,11 +47,11 @@ values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16::t
 func (s *Store) CreateJobs(ctx context.Context, records []job.Record) error {
 	var all pgx.Batch
 	for _, r := range records {
-		sealed, err := s.sealJob(r)
+		sealed, err := s.sealer.SealJob(r)
 		if err != nil {
 			return fmt.Errorf("create jobs: %w", err)
 		}
-		all.Queue(insertJob, r.Project, r.ID, r.Name, nameKey(r.Name), r.Status, r.Role, r.ParentID, r.Mirrored,
+		all.Queue(insertJob, r.Project, r.ID, r.Name, record.NameKey(r.Name), r.Status, r.Role, r.ParentID, r.Mirrored,
 			r.DBUseType, r.EngineType, r.Direction, r.NetType, r.TaskType, r.NodeType, r.Description, jsonText(r.Detail), sealed)
 	}
 	if all.Len() == 0 {
@@ -76,17 +76,7 @@ func (s *Store) Jobs(ctx context.Context, project string, ids []string) ([]job.R
 	if err != nil {
 		return nil, fmt.Errorf("read jobs: %w", err)
 	}
-	byID := make(map[string]job.Record, len(found))
-	for _, r := range found {
-		byID[r.ID] = r
-	}
-	records := make([]job.Record, 0, len(found))
-	for _, id := range ids {
-		if r, ok := byID[id]; ok {
-			records = append(records, r)
-		}
-	}
-	return records, nil
+	return record.InOrder(found, ids), nil
 }
 
 // JobEndpoints gives a job's endpoints with their secrets, or
@@ -103,7 +93,7 @@ func (s *Store) JobEndpoints(ctx context.Context, project, id string) (json.RawM
 	if err != nil {
 		return nil, fmt.Errorf("read endpoints: %w", translate(err))
 	}
-	endpoints, err := s.openJob(project, id, sealed)
+	endpoints, err := s.sealer.OpenJob(project, id, sealed)
 	if err != nil {
 		return nil, fmt.Errorf("read endpoints: %w", err)
 	}
@@ -139,31 +129,15 @@ func (s *Store) ListJobs(ctx context.Context, f job.Filter) ([]job.Record, int, 
 }
 
 func jobFilter(f job.Filter) (where string, args []any) {
-	add := func(condition string, value any) {
-		args = append(args, value)
-		if where != "" {
-			where += " and "
-		}
-		where += fmt.Sprintf(condition, len(args))
-	}
-	add("j.project = $%d", f.Project)
+	c := clauses()
+	c.Jobs(f)
 	if len(f.IDs) > 0 {
-		add("j.id = any($%d)", storable(f.IDs))
+		c.And("j.id = any(" + c.Arg(storable(f.IDs)) + ")")
 	}
 	if f.Name != "" {
-		add("strpos(j.name_key, $%d) > 0", nameKey(f.Name))
+		c.And("strpos(j.name_key, " + c.Arg(record.NameKey(f.Name)) + ") > 0")
 	}
-	for _, equal := range []struct{ condition, value string }{
-		{"j.status = $%d", string(f.Status)},
-		{"j.db_use_type = $%d", f.DBUseType},
-		{"j.engine_type = $%d", f.EngineType},
-		{"j.net_type = $%d", f.NetType},
-	} {
-		if equal.value != "" {
-			add(equal.condition, equal.value)
-		}
-	}
-	return where, args
+	return c.Where(), c.Args()
 }
 
 const updateJob = `
@@ -190,16 +164,15 @@ func (s *Store) UpdateJob(ctx context.Context, project, id string, change func(*
 	if err != nil {
 		return job.Record{}, err
 	}
-	r := before
-	if err := change(&r); err != nil {
+	r, err := record.Alter(before, change)
+	if err != nil {
 		return job.Record{}, err
 	}
-	r.Project, r.ID, r.CreatedAt, r.ChildIDs = before.Project, before.ID, before.CreatedAt, before.ChildIDs
-	sealed, err := s.sealJob(r)
+	sealed, err := s.sealer.SealJob(r)
 	if err != nil {
 		return job.Record{}, fmt.Errorf("update job: %w", err)
 	}
-	err = tx.QueryRow(ctx, updateJob, project, id, r.Name, nameKey(r.Name), r.Status, r.Role, r.ParentID, r.Mirrored,
+	err = tx.QueryRow(ctx, updateJob, project, id, r.Name, record.NameKey(r.Name), r.Status, r.Role, r.ParentID, r.Mirrored,
 		r.DBUseType, r.EngineType, r.Direction, r.NetType, r.TaskType, r.NodeType, r.Description, jsonText(r.Detail), sealed,
 	).Scan(&r.UpdatedAt)
 	if err != nil {
@@ -229,7 +202,7 @@ func (s *Store) lockJob(ctx context.Context, tx pgx.Tx, project, id string) (job
 	if err != nil {
 		return job.Record{}, fmt.Errorf("read job: %w", translate(err))
 	}
-	if r.Endpoints, err = s.openJob(project, id, sealed); err != nil {
+	if r.Endpoints, err = s.sealer.OpenJob(project, id, sealed); err != nil {
 		return job.Record{}, fmt.Errorf("read job: %w", err)
 	}
 	return r, nil
@@ -249,7 +222,7 @@ returning j.project, j.id, j.name, j.status, j.role, j.parent_id, j.mirrored, j.
 // PutJobState notes the state of a job that lives elsewhere, or sets that of
 // one of our own. created says that the job was not known before.
 func (s *Store) PutJobState(ctx context.Context, state job.Job) (known job.Job, created bool, err error) {
-	err = s.pool.QueryRow(ctx, putJob, state.Project, state.ID, state.Name, nameKey(state.Name), state.Status, state.Role,
+	err = s.pool.QueryRow(ctx, putJob, state.Project, state.ID, state.Name, record.NameKey(state.Name), state.Status, state.Role,
 		state.ParentID).Scan(append(jobFields(&known), &created)...)
 	if err != nil {
 		return job.Job{}, false, fmt.Errorf("put job state: %w", translate(err))
@@ -272,32 +245,10 @@ func (s *Store) ReadyJobs(ctx context.Context, age time.Duration) (int, error) {
 	return int(tag.RowsAffected()), nil
 }
 
-// nameKey is what names are compared by.
-func nameKey(name string) string { return strings.ToLower(name) }
-
 // jsonText is the form in which the driver passes JSON on unchanged.
 func jsonText(raw json.RawMessage) *string {
 	if len(raw) == 0 {
 		return nil
 	}
 	return new(string(raw))
-}
-
-// sealJob seals a job's endpoints; nil when it has none.
-func (s *Store) sealJob(r job.Record) ([]byte, error) {
-	if len(r.Endpoints) == 0 {
-		return nil, nil
-	}
-	sealed, err := s.box.Seal(r.Endpoints, jobPlace(r.Project, r.ID))
-	if err != nil {
-		return nil, fmt.Errorf("seal endpoints: %w", err)
-	}
-	return sealed, nil
-}
-
-func (s *Store) openJob(project, id string, sealed []byte) (json.RawMessage, error) {
-	if sealed == nil {
-		return nil, nil
-	}
-	return s.box.Open(sealed, jobPlace(project, id))
 }

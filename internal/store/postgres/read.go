@@ -4,11 +4,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"strings"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 
 	"dialtone/internal/batch"
+	"dialtone/internal/store/record"
 )
 
 // batchColumns are what scanBatch reads; b is the table.
@@ -50,7 +51,7 @@ func (s *Store) Events(ctx context.Context, project, id string, after int) (batc
 
 // batchAnd reads a batch and some of its tests as of one moment.
 func (s *Store) batchAnd(ctx context.Context, project, id, tests string, args ...any) (batch.Batch, []batch.Test, error) {
-	if !isUUID(id) || !isStorable(project) {
+	if !record.IsUUID(id) || !isStorable(project) {
 		return batch.Batch{}, nil, batch.ErrNotFound
 	}
 	var found []batch.Batch
@@ -77,7 +78,7 @@ func (s *Store) batchAnd(ctx context.Context, project, id, tests string, args ..
 
 // batchRow reads a batch alone.
 func (s *Store) batchRow(ctx context.Context, project, id string) (batch.Batch, error) {
-	if !isUUID(id) || !isStorable(project) {
+	if !record.IsUUID(id) || !isStorable(project) {
 		return batch.Batch{}, batch.ErrNotFound
 	}
 	rows, err := s.pool.Query(ctx, selectBatch, project, id)
@@ -107,53 +108,18 @@ func (s *Store) List(ctx context.Context, q batch.Query) (batch.Page, error) {
 	if err != nil {
 		return batch.Page{}, fmt.Errorf("list batches: %w", err)
 	}
-	page := batch.Page{Batches: batches}
-	if limit := max(q.Limit, 1); len(batches) > limit {
-		last := batches[limit-1]
-		page.Batches, page.Next = batches[:limit], cursor{at: last.CreatedAt, id: last.ID}.String()
-	}
-	return page, nil
+	return record.Page(batches, q.Limit), nil
 }
 
-// listQuery asks for one row more than the page holds, to know of the next.
 func listQuery(q batch.Query) (sql string, args []any, err error) {
-	add := func(value any) string {
-		args = append(args, value)
-		return fmt.Sprintf("$%d", len(args))
-	}
-	// key is the table whose index gives the order.
-	from, key, id := "batches b", "b", "b.id"
-	if q.JobID != "" {
-		from, key, id = "batch_jobs j join batches b on b.id = j.batch_id", "j", "j.batch_id"
-	}
-	where := []string{key + ".project = " + add(q.Project)}
-	if q.JobID != "" {
-		where = append(where, "j.job_id = "+add(q.JobID))
-	}
-	switch q.State {
-	case batch.Running:
-		where = append(where, "b.finished_at is null")
-	case batch.Done:
-		where = append(where, "b.finished_at is not null")
-	case batch.Queued: // a batch never is
-		where = append(where, "false")
-	}
-	if !q.Since.IsZero() {
-		where = append(where, key+".created_at >= "+add(q.Since))
-	}
-	if !q.Until.IsZero() {
-		where = append(where, key+".created_at < "+add(q.Until))
-	}
-	if q.After != "" {
-		c, err := parseCursor(q.After)
-		if err != nil {
-			return "", nil, err
-		}
-		where = append(where, fmt.Sprintf("(%s.created_at, %s) < (%s, %s)", key, id, add(c.at), add(c.id)))
-	}
-	sql = "select " + batchColumns + "\n  from " + from + "\n where " + strings.Join(where, " and ") +
-		"\n order by " + key + ".created_at desc, " + id + " desc\n limit " + add(max(q.Limit, 1)+1)
-	return sql, args, nil
+	c := clauses()
+	sql, err = c.ListBatches(batchColumns, q)
+	return sql, c.Args(), err
+}
+
+// clauses are conditions in this dialect.
+func clauses() *record.Clauses {
+	return record.NewClauses("$", func(t time.Time) any { return t })
 }
 
 const selectCompleted = `

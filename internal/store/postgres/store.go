@@ -21,6 +21,7 @@ import (
 
 	"dialtone/internal/batch"
 	"dialtone/internal/secret"
+	"dialtone/internal/store/record"
 )
 
 var (
@@ -48,8 +49,8 @@ type Config struct {
 
 // Store is the store. It is safe for concurrent use.
 type Store struct {
-	pool *pgxpool.Pool
-	box  *secret.Box
+	pool   *pgxpool.Pool
+	sealer record.Sealer
 }
 
 // Open makes a Store. It needs no server yet: connections are made when they
@@ -73,7 +74,7 @@ func Open(ctx context.Context, cfg Config) (*Store, error) {
 	if err != nil {
 		return nil, errors.New("open store: the pool's settings are refused")
 	}
-	return &Store{pool: pool, box: cfg.Box}, nil
+	return &Store{pool: pool, sealer: record.NewSealer(cfg.Box)}, nil
 }
 
 // prepareConn settles what every connection of the pool has in common.

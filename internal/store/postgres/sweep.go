@@ -9,6 +9,7 @@ import (
 
 	"dialtone/internal/batch"
 	"dialtone/internal/probe"
+	"dialtone/internal/store/record"
 )
 
 // A sweep that ends tests looks for them without a lock first, because most
@@ -50,38 +51,17 @@ const inOrder = `
  order by t.id
    for no key update`
 
-// openTest is what is known of a test that is about to be ended from outside.
+// openTest is a test that is about to be ended, and the server's time.
 type openTest struct {
-	id        string
-	probes    int
-	startedAt *time.Time
-	loginSent bool
-	now       time.Time
+	record.Open
+	now time.Time
 }
 
 func scanOpenTest(row pgx.CollectableRow) (openTest, error) {
 	var t openTest
-	err := row.Scan(&t.id, &t.probes, &t.startedAt, &t.loginSent, &t.now)
+	err := row.Scan(&t.ID, &t.Probes, &t.StartedAt, &t.LoginSent, &t.now)
 	return t, err
 }
-
-// end makes the report of a test that nobody will report on.
-func (t openTest) end(code probe.Code) ending {
-	at, was := t.now, "queued"
-	if t.startedAt != nil {
-		at, was = *t.startedAt, "running"
-	}
-	r := probe.Refused(code, at)
-	r.DurationMS = float64(t.now.Sub(at).Microseconds()) / 1000
-	r.LoginSent, r.Attempts = t.loginSent, t.probes
-	r.Evidence.Facts = map[string]string{"was": was}
-	return ending{testID: t.id, report: r}
-}
-
-// verdictOf gives a test the code it ends with.
-type verdictOf func(openTest) probe.Code
-
-func always(code probe.Code) verdictOf { return func(openTest) probe.Code { return code } }
 
 // Expire ends overdue tests: see batch.Sweeper.
 func (s *Store) Expire(ctx context.Context, limit int) ([]batch.Completion, int, error) {
@@ -89,7 +69,7 @@ func (s *Store) Expire(ctx context.Context, limit int) ([]batch.Completion, int,
 	if err != nil {
 		return nil, 0, fmt.Errorf("expire tests: %w", err)
 	}
-	done, n, err := s.endFound(ctx, ids, lockFreeBatches, lockOverdue, always(probe.CodeDeadlineExceeded))
+	done, n, err := s.endFound(ctx, ids, lockFreeBatches, lockOverdue, record.Always(probe.CodeDeadlineExceeded))
 	if err != nil {
 		return nil, 0, fmt.Errorf("expire tests: %w", err)
 	}
@@ -102,13 +82,7 @@ func (s *Store) Interrupt(ctx context.Context, maxProbes, limit int) ([]batch.Co
 	if err != nil {
 		return nil, 0, fmt.Errorf("interrupt tests: %w", err)
 	}
-	verdict := func(t openTest) probe.Code {
-		if t.loginSent {
-			return probe.CodeInterrupted
-		}
-		return probe.CodeWorkerLost
-	}
-	done, n, err := s.endFound(ctx, ids, lockFreeBatches, lockLost, verdict, maxProbes)
+	done, n, err := s.endFound(ctx, ids, lockFreeBatches, lockLost, record.Lost, maxProbes)
 	if err != nil {
 		return nil, 0, fmt.Errorf("interrupt tests: %w", err)
 	}
@@ -136,21 +110,21 @@ func (s *Store) Cancel(ctx context.Context, project, id string) ([]batch.Complet
 }
 
 func (s *Store) endBatch(ctx context.Context, id string, code probe.Code) ([]batch.Completion, error) {
-	if !isUUID(id) {
+	if !record.IsUUID(id) {
 		return nil, nil
 	}
 	ids, err := collect(ctx, s.pool, pgx.RowTo[string], selectOpenOf, id)
 	if err != nil {
 		return nil, err
 	}
-	done, _, err := s.endFound(ctx, ids, lockBatches, lockOpen, always(code))
+	done, _, err := s.endFound(ctx, ids, lockBatches, lockOpen, record.Always(code))
 	return done, err
 }
 
 // endFound ends those of the tests that are still to be ended once they are
 // locked, and says how many those were.
 func (s *Store) endFound(
-	ctx context.Context, ids []string, lockBatches, lockTests string, verdict verdictOf, args ...any,
+	ctx context.Context, ids []string, lockBatches, lockTests string, verdict record.Verdict, args ...any,
 ) (done []batch.Completion, n int, err error) {
 	if len(ids) == 0 {
 		return nil, 0, nil
@@ -170,7 +144,7 @@ func (s *Store) endFound(
 	}
 	endings := make([]ending, len(open))
 	for i, t := range open {
-		endings[i] = t.end(verdict(t))
+		endings[i] = ending{testID: t.ID, report: t.End(verdict(t.Open), t.now)}
 	}
 	if done, err = endAll(ctx, tx, endings); err != nil {
 		return nil, 0, err

@@ -5,10 +5,9 @@ import (
 	"database/sql"
 	"encoding/json"
 	"fmt"
-	"time"
 
 	"dialtone/internal/batch"
-	"dialtone/internal/probe"
+	"dialtone/internal/store/record"
 )
 
 // testColumns are what scanTest reads. They carry no table's name, because
@@ -19,8 +18,7 @@ const testColumns = `id, batch_id, project, entry, object, job_id, end_point_typ
 // scanTest reads testColumns and then more.
 func scanTest(r row, more ...any) (batch.Test, error) {
 	var t batch.Test
-	var endpoint, secretsSet string
-	var report sql.NullString
+	var endpoint, secretsSet, report []byte
 	var created, deadline int64
 	var notBefore, started, login, finished sql.NullInt64
 	into := []any{
@@ -32,19 +30,10 @@ func scanTest(r row, more ...any) (batch.Test, error) {
 	}
 	t.CreatedAt, t.Deadline = moment(created), moment(deadline)
 	t.NotBefore, t.StartedAt, t.LoginAt, t.FinishedAt = maybe(notBefore), maybe(started), maybe(login), maybe(finished)
-	if err := json.Unmarshal([]byte(endpoint), &t.Target); err != nil {
-		return batch.Test{}, fmt.Errorf("decode endpoint: %w", err)
-	}
-	if err := json.Unmarshal([]byte(secretsSet), &t.SecretsSet); err != nil {
+	if err := json.Unmarshal(secretsSet, &t.SecretsSet); err != nil {
 		return batch.Test{}, fmt.Errorf("decode names of secrets: %w", err)
 	}
-	if report.Valid {
-		t.Report = &probe.Report{}
-		if err := json.Unmarshal([]byte(report.String), t.Report); err != nil {
-			return batch.Test{}, fmt.Errorf("decode report: %w", err)
-		}
-	}
-	return t, nil
+	return t, record.Decode(&t, endpoint, report)
 }
 
 const claimTest = `
@@ -72,13 +61,14 @@ func (s *Store) Claim(ctx context.Context, claims []batch.Claim) ([]batch.Claime
 				return err
 			}
 			for _, g := range got {
-				if !g.unreadable {
+				if !g.Unreadable {
 					granted = append(granted, g.Claimed)
 					continue
 				}
 				// No probe can be made of it with our keys; the others must
 				// not suffer. Who waits for the batch looks by itself.
-				if _, _, err := endTest(ctx, tx, now, c.TestID, &c.LeaseID, unreadableSecrets(g.Claimed)); err != nil {
+				f := record.UnreadableSecrets(g.Claimed)
+				if _, _, err := endTest(ctx, tx, now, f.TestID, &f.LeaseID, f.Report); err != nil {
 					return err
 				}
 			}
@@ -91,34 +81,16 @@ func (s *Store) Claim(ctx context.Context, claims []batch.Claim) ([]batch.Claime
 	return granted, nil
 }
 
-// claimedRow is a granted claim, or one whose secrets do not open.
-type claimedRow struct {
-	batch.Claimed
-	unreadable bool
-}
-
-func (s *Store) scanClaimed(r row) (claimedRow, error) {
-	var c claimedRow
+func (s *Store) scanClaimed(r row) (record.Claimed, error) {
+	var c record.Claimed
 	var sealed []byte
 	var remaining, waited int64
 	var err error
 	if c.Test, err = scanTest(r, &sealed, &c.LeaseID, &c.Lane, &c.Trace, &remaining, &waited); err != nil {
-		return claimedRow{}, err
+		return record.Claimed{}, err
 	}
-	c.Remaining = time.Duration(remaining) * time.Microsecond
-	c.Waited = max(time.Duration(waited)*time.Microsecond, 0)
-	secrets, err := s.openTest(c.BatchID, c.ID, sealed)
-	c.unreadable = err != nil
-	c.Target = c.Target.Join(secrets)
+	s.sealer.Arm(&c, sealed, remaining, waited)
 	return c, nil
-}
-
-// unreadableSecrets is the report of a test whose secrets do not open.
-func unreadableSecrets(c batch.Claimed) probe.Report {
-	report := probe.Refused(probe.CodeInternal, *c.StartedAt)
-	report.Attempts = c.Probes
-	report.Evidence.Facts = map[string]string{"why": "sealed_secrets_unreadable"}
-	return report
 }
 
 const markLogin = `

@@ -3,14 +3,12 @@ package sqlite
 import (
 	"context"
 	"database/sql"
-	"encoding/json"
 	"fmt"
-	"slices"
 	"time"
 
 	"dialtone/internal/batch"
 	"dialtone/internal/job"
-	"dialtone/internal/probe"
+	"dialtone/internal/store/record"
 )
 
 const insertBatch = `
@@ -27,7 +25,7 @@ values (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?14, c
 
 // Create stores the batch and its tests: see batch.Creator.
 func (s *Store) Create(ctx context.Context, b batch.Batch, tests []batch.Test) (batch.Batch, error) {
-	rows, finished, err := s.newTests(b, tests)
+	rows, finished, err := s.sealer.NewTests(b.ID, tests)
 	if err != nil {
 		return batch.Batch{}, fmt.Errorf("create batch: %w", err)
 	}
@@ -49,11 +47,15 @@ func (s *Store) Create(ctx context.Context, b batch.Batch, tests []batch.Test) (
 		}
 		defer func() { _ = insert.Close() }() // ends with the transaction
 		for _, r := range rows {
+			secretsSet, err := jsonList(r.SecretNames)
+			if err != nil {
+				return err
+			}
 			if _, err := tx.ExecContext(ctx, insertBatchJob, b.Project, r.JobID, now, b.ID); err != nil {
 				return translate(err)
 			}
-			_, err := insert.ExecContext(ctx, r.ID, b.ID, b.Project, r.Entry, r.Object, r.JobID, r.EndPointType, r.endpoint,
-				r.secretsSet, r.sealed, string(b.Lane), r.Network, max(r.Attempt, 1), now, deadline, r.seq, r.report)
+			_, err = insert.ExecContext(ctx, r.ID, b.ID, b.Project, r.Entry, r.Object, r.JobID, r.EndPointType, r.Endpoint,
+				secretsSet, r.Sealed, string(b.Lane), r.Network, r.Attempt, now, deadline, r.Seq, r.Report)
 			if err != nil {
 				return translate(err)
 			}
@@ -64,44 +66,6 @@ func (s *Store) Create(ctx context.Context, b batch.Batch, tests []batch.Test) (
 		return batch.Batch{}, fmt.Errorf("create batch: %w", err)
 	}
 	return b, nil
-}
-
-// testRow is a new test and its columns.
-type testRow struct {
-	batch.Test
-	endpoint, secretsSet string
-	sealed               []byte
-	seq                  int
-	report               sql.NullString
-}
-
-func (s *Store) newTests(b batch.Batch, tests []batch.Test) (rows []testRow, finished int, err error) {
-	for _, t := range tests {
-		r := testRow{Test: t}
-		open, secrets := t.Target.Split()
-		endpoint, err := json.Marshal(open)
-		if err != nil {
-			return nil, 0, fmt.Errorf("encode endpoint: %w", err)
-		}
-		r.endpoint = string(endpoint)
-		if r.secretsSet, err = jsonList(secretNames(secrets)); err != nil {
-			return nil, 0, err
-		}
-		if t.Report == nil {
-			if r.sealed, err = s.sealTest(b.ID, t.ID, secrets); err != nil {
-				return nil, 0, err
-			}
-		} else {
-			report, err := json.Marshal(t.Report)
-			if err != nil {
-				return nil, 0, fmt.Errorf("encode report: %w", err)
-			}
-			finished++
-			r.seq, r.report = finished, sql.NullString{String: string(report), Valid: true}
-		}
-		rows = append(rows, r)
-	}
-	return rows, finished, nil
 }
 
 // Networks lists what workers announced: see batch.Creator.
@@ -164,11 +128,7 @@ func (s *Store) TestableJobs(ctx context.Context, project string, ids []string) 
 	if err != nil {
 		return nil, fmt.Errorf("look up jobs: %w", err)
 	}
-	jobs := make(map[string]batch.TestableJob, len(found))
-	for _, t := range found {
-		jobs[t.ID] = t
-	}
-	return jobs, nil
+	return record.TestableByID(found), nil
 }
 
 // jobColumns are what scanJob reads; j is the table.
@@ -182,14 +142,4 @@ func scanJob(r row, more ...any) (job.Job, error) {
 	err := r.Scan(append(into, more...)...)
 	j.CreatedAt, j.UpdatedAt = moment(created), moment(updated)
 	return j, err
-}
-
-// secretNames lists what is set, in order.
-func secretNames(secrets probe.Secrets) []string {
-	names := make([]string, 0, len(secrets))
-	for name := range secrets {
-		names = append(names, name)
-	}
-	slices.Sort(names)
-	return names
 }

@@ -4,6 +4,7 @@ import (
 	"time"
 
 	"dialtone/internal/batch"
+	"dialtone/internal/store/record"
 )
 
 // Queries are the statements whose plans must use the index named.
@@ -15,7 +16,7 @@ func Queries() map[string][2]string {
 		}
 		return query
 	}
-	after := cursor{at: time.Now(), id: batch.NewID()}.String()
+	after := record.Cursor{At: time.Now(), ID: batch.NewID()}.String()
 	return map[string][2]string{
 		"claim":           {claimTest, "sqlite_autoindex_tests_1"},
 		"mark":            {markLogin, "sqlite_autoindex_tests_1"},

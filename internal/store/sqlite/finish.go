@@ -3,11 +3,11 @@ package sqlite
 import (
 	"context"
 	"database/sql"
-	"encoding/json"
 	"fmt"
 
 	"dialtone/internal/batch"
 	"dialtone/internal/probe"
+	"dialtone/internal/store/record"
 )
 
 // Nobody writes beside a transaction, so tests are ended one by one: each
@@ -31,11 +31,11 @@ returning id, reply_to, open = 0`
 func endTest(
 	ctx context.Context, tx *sql.Tx, now int64, testID string, leaseID *string, report probe.Report,
 ) (ended bool, complete []batch.Completion, err error) {
-	encoded, err := json.Marshal(report)
+	encoded, err := record.Report(report)
 	if err != nil {
-		return false, nil, fmt.Errorf("encode report: %w", err)
+		return false, nil, err
 	}
-	of, err := collect(ctx, tx, text, finishTest, testID, now, string(encoded), leaseID)
+	of, err := collect(ctx, tx, text, finishTest, testID, now, encoded, leaseID)
 	if err != nil || len(of) == 0 {
 		return false, nil, err
 	}

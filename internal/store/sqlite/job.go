@@ -6,10 +6,10 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"strings"
 	"time"
 
 	"dialtone/internal/job"
+	"dialtone/internal/store/record"
 )
 
 // recordColumns are what scanRecord reads; j is the table.
@@ -55,7 +55,7 @@ values (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?
 func changeable(r job.Record, sealed []byte) []any {
 	detail := sql.NullString{String: string(r.Detail), Valid: len(r.Detail) > 0}
 	return []any{
-		r.Project, r.ID, r.Name, nameKey(r.Name), string(r.Status), string(r.Role), r.ParentID, r.Mirrored, r.DBUseType,
+		r.Project, r.ID, r.Name, record.NameKey(r.Name), string(r.Status), string(r.Role), r.ParentID, r.Mirrored, r.DBUseType,
 		r.EngineType, r.Direction, r.NetType, r.TaskType, r.NodeType, r.Description, detail, sealed,
 	}
 }
@@ -65,7 +65,7 @@ func changeable(r job.Record, sealed []byte) []any {
 func (s *Store) CreateJobs(ctx context.Context, records []job.Record) error {
 	err := s.write(ctx, func(tx *sql.Tx, now int64) error {
 		for _, r := range records {
-			sealed, err := s.sealJob(r)
+			sealed, err := s.sealer.SealJob(r)
 			if err != nil {
 				return err
 			}
@@ -97,17 +97,7 @@ func (s *Store) Jobs(ctx context.Context, project string, ids []string) ([]job.R
 	if err != nil {
 		return nil, fmt.Errorf("read jobs: %w", err)
 	}
-	byID := make(map[string]job.Record, len(found))
-	for _, r := range found {
-		byID[r.ID] = r
-	}
-	records := make([]job.Record, 0, len(found))
-	for _, id := range ids {
-		if r, ok := byID[id]; ok {
-			records = append(records, r)
-		}
-	}
-	return records, nil
+	return record.InOrder(found, ids), nil
 }
 
 // JobEndpoints gives a job's endpoints with their secrets, or
@@ -121,7 +111,7 @@ func (s *Store) JobEndpoints(ctx context.Context, project, id string) (json.RawM
 	if err != nil {
 		return nil, fmt.Errorf("read endpoints: %w", translate(err))
 	}
-	endpoints, err := s.openJob(project, id, sealed)
+	endpoints, err := s.sealer.OpenJob(project, id, sealed)
 	if err != nil {
 		return nil, fmt.Errorf("read endpoints: %w", err)
 	}
@@ -158,35 +148,19 @@ func (s *Store) ListJobs(ctx context.Context, f job.Filter) ([]job.Record, int, 
 }
 
 func jobFilter(f job.Filter) (where string, args []any, err error) {
-	add := func(condition string, value any) {
-		args = append(args, value)
-		if where != "" {
-			where += " and "
-		}
-		where += fmt.Sprintf(condition, len(args))
-	}
-	add("j.project = ?%d", f.Project)
+	c := clauses()
+	c.Jobs(f)
 	if len(f.IDs) > 0 {
 		list, err := jsonList(f.IDs)
 		if err != nil {
 			return "", nil, err
 		}
-		add("j.id in (select value from json_each(?%d))", list)
+		c.And("j.id in (select value from json_each(" + c.Arg(list) + "))")
 	}
 	if f.Name != "" {
-		add("instr(j.name_key, ?%d) > 0", nameKey(f.Name))
+		c.And("instr(j.name_key, " + c.Arg(record.NameKey(f.Name)) + ") > 0")
 	}
-	for _, equal := range []struct{ condition, value string }{
-		{"j.status = ?%d", string(f.Status)},
-		{"j.db_use_type = ?%d", f.DBUseType},
-		{"j.engine_type = ?%d", f.EngineType},
-		{"j.net_type = ?%d", f.NetType},
-	} {
-		if equal.value != "" {
-			add(equal.condition, equal.value)
-		}
-	}
-	return where, args, nil
+	return c.Where(), c.Args(), nil
 }
 
 const updateJob = `
@@ -207,13 +181,11 @@ func (s *Store) UpdateJob(ctx context.Context, project, id string, change func(*
 		if err != nil {
 			return err
 		}
-		r = before
-		if err := change(&r); err != nil {
+		if r, err = record.Alter(before, change); err != nil {
 			return err
 		}
-		r.Project, r.ID, r.CreatedAt, r.ChildIDs = before.Project, before.ID, before.CreatedAt, before.ChildIDs
 		r.UpdatedAt = moment(now)
-		sealed, err := s.sealJob(r)
+		sealed, err := s.sealer.SealJob(r)
 		if err != nil {
 			return err
 		}
@@ -240,7 +212,7 @@ func (s *Store) wholeJob(ctx context.Context, tx *sql.Tx, project, id string) (j
 		return job.Record{}, job.ErrNotFound
 	}
 	r := found[0]
-	if r.Endpoints, err = s.openJob(project, id, sealed); err != nil {
+	if r.Endpoints, err = s.sealer.OpenJob(project, id, sealed); err != nil {
 		return job.Record{}, err
 	}
 	return r, nil
@@ -266,7 +238,7 @@ func (s *Store) PutJobState(ctx context.Context, state job.Job) (known job.Job, 
 			return translate(err)
 		}
 		created = there == 0
-		_, err = tx.ExecContext(ctx, putJob, state.Project, state.ID, state.Name, nameKey(state.Name), string(state.Status),
+		_, err = tx.ExecContext(ctx, putJob, state.Project, state.ID, state.Name, record.NameKey(state.Name), string(state.Status),
 			string(state.Role), state.ParentID, now)
 		if err != nil {
 			return translate(err)
@@ -302,26 +274,4 @@ func (s *Store) ReadyJobs(ctx context.Context, age time.Duration) (int, error) {
 		return 0, fmt.Errorf("ready jobs: %w", err)
 	}
 	return int(n), nil
-}
-
-// nameKey is what names are compared by.
-func nameKey(name string) string { return strings.ToLower(name) }
-
-// sealJob seals a job's endpoints; nil when it has none.
-func (s *Store) sealJob(r job.Record) ([]byte, error) {
-	if len(r.Endpoints) == 0 {
-		return nil, nil
-	}
-	sealed, err := s.box.Seal(r.Endpoints, jobPlace(r.Project, r.ID))
-	if err != nil {
-		return nil, fmt.Errorf("seal endpoints: %w", err)
-	}
-	return sealed, nil
-}
-
-func (s *Store) openJob(project, id string, sealed []byte) (json.RawMessage, error) {
-	if sealed == nil {
-		return nil, nil
-	}
-	return s.box.Open(sealed, jobPlace(project, id))
 }

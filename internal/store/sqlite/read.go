@@ -4,9 +4,10 @@ import (
 	"context"
 	"database/sql"
 	"fmt"
-	"strings"
+	"time"
 
 	"dialtone/internal/batch"
+	"dialtone/internal/store/record"
 )
 
 // batchColumns are what scanBatch reads; b is the table.
@@ -80,53 +81,18 @@ func (s *Store) List(ctx context.Context, q batch.Query) (batch.Page, error) {
 	if err != nil {
 		return batch.Page{}, fmt.Errorf("list batches: %w", err)
 	}
-	page := batch.Page{Batches: batches}
-	if limit := max(q.Limit, 1); len(batches) > limit {
-		last := batches[limit-1]
-		page.Batches, page.Next = batches[:limit], cursor{at: last.CreatedAt, id: last.ID}.String()
-	}
-	return page, nil
+	return record.Page(batches, q.Limit), nil
 }
 
-// listQuery asks for one row more than the page holds, to know of the next.
 func listQuery(q batch.Query) (query string, args []any, err error) {
-	add := func(value any) string {
-		args = append(args, value)
-		return fmt.Sprintf("?%d", len(args))
-	}
-	// key is the table whose index gives the order.
-	from, key, id := "batches b", "b", "b.id"
-	if q.JobID != "" {
-		from, key, id = "batch_jobs j join batches b on b.id = j.batch_id", "j", "j.batch_id"
-	}
-	where := []string{key + ".project = " + add(q.Project)}
-	if q.JobID != "" {
-		where = append(where, "j.job_id = "+add(q.JobID))
-	}
-	switch q.State {
-	case batch.Running:
-		where = append(where, "b.finished_at is null")
-	case batch.Done:
-		where = append(where, "b.finished_at is not null")
-	case batch.Queued: // a batch never is
-		where = append(where, "false")
-	}
-	if !q.Since.IsZero() {
-		where = append(where, key+".created_at >= "+add(q.Since.UnixMicro()))
-	}
-	if !q.Until.IsZero() {
-		where = append(where, key+".created_at < "+add(q.Until.UnixMicro()))
-	}
-	if q.After != "" {
-		c, err := parseCursor(q.After)
-		if err != nil {
-			return "", nil, err
-		}
-		where = append(where, fmt.Sprintf("(%s.created_at, %s) < (%s, %s)", key, id, add(c.at.UnixMicro()), add(c.id)))
-	}
-	query = "select " + batchColumns + "\n  from " + from + "\n where " + strings.Join(where, " and ") +
-		"\n order by " + key + ".created_at desc, " + id + " desc\n limit " + add(max(q.Limit, 1)+1)
-	return query, args, nil
+	c := clauses()
+	query, err = c.ListBatches(batchColumns, q)
+	return query, c.Args(), err
+}
+
+// clauses are conditions in this dialect.
+func clauses() *record.Clauses {
+	return record.NewClauses("?", func(t time.Time) any { return t.UnixMicro() })
 }
 
 const selectCompleted = `

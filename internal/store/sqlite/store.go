@@ -21,6 +21,7 @@ import (
 
 	"dialtone/internal/batch"
 	"dialtone/internal/secret"
+	"dialtone/internal/store/record"
 )
 
 var (
@@ -44,7 +45,7 @@ type Config struct {
 type Store struct {
 	writer *sql.DB
 	reader *sql.DB
-	box    *secret.Box
+	sealer record.Sealer
 }
 
 // Open opens the file, or makes an empty one that only its owner may read.
@@ -65,7 +66,7 @@ func Open(ctx context.Context, cfg Config) (*Store, error) {
 	if err := file.Close(); err != nil {
 		return nil, fmt.Errorf("open store: %w", err)
 	}
-	s := &Store{box: cfg.Box}
+	s := &Store{sealer: record.NewSealer(cfg.Box)}
 	if s.writer, err = openFile(path, "_txlock=immediate"); err != nil {
 		return nil, fmt.Errorf("open store: %w", translate(err))
 	}

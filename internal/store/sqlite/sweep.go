@@ -9,6 +9,7 @@ import (
 
 	"dialtone/internal/batch"
 	"dialtone/internal/probe"
+	"dialtone/internal/store/record"
 )
 
 // A sweep looks for its tests in the transaction that handles them, but only
@@ -30,40 +31,16 @@ const lost = `
 const openOf = `
   from tests where finished_at is null and batch_id = ?3 and ?1 > 0 order by id limit ?2`
 
-// open is what is known of a test that is about to be ended from outside.
-type open struct {
-	id        string
-	probes    int
-	startedAt sql.NullInt64
-	loginSent bool
-}
-
-func scanOpen(r row) (t open, err error) {
-	err = r.Scan(&t.id, &t.probes, &t.startedAt, &t.loginSent)
+func scanOpen(r row) (t record.Open, err error) {
+	var started sql.NullInt64
+	err = r.Scan(&t.ID, &t.Probes, &started, &t.LoginSent)
+	t.StartedAt = maybe(started)
 	return t, err
 }
 
-// end makes the report of a test that nobody will report on.
-func (t open) end(code probe.Code, now int64) probe.Report {
-	at, was := now, "queued"
-	if t.startedAt.Valid {
-		at, was = t.startedAt.Int64, "running"
-	}
-	r := probe.Refused(code, moment(at))
-	r.DurationMS = float64(now-at) / 1000
-	r.LoginSent, r.Attempts = t.loginSent, t.probes
-	r.Evidence.Facts = map[string]string{"was": was}
-	return r
-}
-
-// verdictOf gives a test the code it ends with.
-type verdictOf func(open) probe.Code
-
-func always(code probe.Code) verdictOf { return func(open) probe.Code { return code } }
-
 // Expire ends overdue tests: see batch.Sweeper.
 func (s *Store) Expire(ctx context.Context, limit int) ([]batch.Completion, int, error) {
-	done, n, err := s.endFound(ctx, overdue, always(probe.CodeDeadlineExceeded), limit)
+	done, n, err := s.endFound(ctx, overdue, record.Always(probe.CodeDeadlineExceeded), limit)
 	if err != nil {
 		return nil, 0, fmt.Errorf("expire tests: %w", err)
 	}
@@ -72,13 +49,7 @@ func (s *Store) Expire(ctx context.Context, limit int) ([]batch.Completion, int,
 
 // Interrupt ends tests whose worker is lost for good: see batch.Sweeper.
 func (s *Store) Interrupt(ctx context.Context, maxProbes, limit int) ([]batch.Completion, int, error) {
-	verdict := func(t open) probe.Code {
-		if t.loginSent {
-			return probe.CodeInterrupted
-		}
-		return probe.CodeWorkerLost
-	}
-	done, n, err := s.endFound(ctx, lost, verdict, limit, maxProbes)
+	done, n, err := s.endFound(ctx, lost, record.Lost, limit, maxProbes)
 	if err != nil {
 		return nil, 0, fmt.Errorf("interrupt tests: %w", err)
 	}
@@ -87,7 +58,7 @@ func (s *Store) Interrupt(ctx context.Context, maxProbes, limit int) ([]batch.Co
 
 // ExpireBatch ends what is open of one batch: see batch.Ender.
 func (s *Store) ExpireBatch(ctx context.Context, id string) error {
-	if _, _, err := s.endFound(ctx, openOf, always(probe.CodeDeadlineExceeded), -1, id); err != nil {
+	if _, _, err := s.endFound(ctx, openOf, record.Always(probe.CodeDeadlineExceeded), -1, id); err != nil {
 		return fmt.Errorf("expire batch: %w", err)
 	}
 	return nil
@@ -103,7 +74,7 @@ func (s *Store) Cancel(ctx context.Context, project, id string) ([]batch.Complet
 	if err != nil {
 		return nil, fmt.Errorf("cancel batch: %w", translate(err))
 	}
-	done, _, err := s.endFound(ctx, openOf, always(probe.CodeCancelled), -1, id)
+	done, _, err := s.endFound(ctx, openOf, record.Always(probe.CodeCancelled), -1, id)
 	if err != nil {
 		return nil, fmt.Errorf("cancel batch: %w", err)
 	}
@@ -112,9 +83,9 @@ func (s *Store) Cancel(ctx context.Context, project, id string) ([]batch.Complet
 
 // endFound ends the tests that the clauses from find, and says how many.
 func (s *Store) endFound(
-	ctx context.Context, from string, verdict verdictOf, limit int, args ...any,
+	ctx context.Context, from string, verdict record.Verdict, limit int, args ...any,
 ) (done []batch.Completion, n int, err error) {
-	find := func(q querier, now int64, limit int) ([]open, error) {
+	find := func(q querier, now int64, limit int) ([]record.Open, error) {
 		return collect(ctx, q, scanOpen, "select "+openColumns+from, append([]any{now, limit}, args...)...)
 	}
 	if some, err := find(s.reader, time.Now().UnixMicro(), 1); err != nil || len(some) == 0 {
@@ -127,7 +98,7 @@ func (s *Store) endFound(
 		}
 		n = len(found)
 		for _, t := range found {
-			_, complete, err := endTest(ctx, tx, now, t.id, nil, t.end(verdict(t), now))
+			_, complete, err := endTest(ctx, tx, now, t.ID, nil, t.End(verdict(t), moment(now)))
 			if err != nil {
 				return err
 			}
