@@ -24,7 +24,6 @@ type group[In, Out any] struct {
 
 type request[In, Out any] struct {
 	in   In
-	lead chan struct{} // one token: make the next call yourself
 	done chan result[Out]
 }
 
@@ -37,30 +36,35 @@ type result[Out any] struct {
 // two calls. ctx gives values only: a request cannot be taken out of a call
 // that others share.
 func (g *group[In, Out]) do(ctx context.Context, in In) (Out, error) {
-	r := &request[In, Out]{in: in, lead: make(chan struct{}, 1), done: make(chan result[Out], 1)}
+	r := &request[In, Out]{in: in, done: make(chan result[Out], 1)}
 	g.mu.Lock()
 	g.pending = append(g.pending, r)
-	first := g.under < g.flights
-	if first {
+	lead := g.under < g.flights
+	if lead {
 		g.under++
 	}
 	g.mu.Unlock()
-	if first {
+	if lead {
 		runtime.Gosched() // let those that were woken together gather
-		g.fly(ctx)
-	}
-	for {
-		select {
-		case res := <-r.done:
-			return res.out, res.err
-		case <-r.lead:
-			g.fly(ctx)
+		if g.fly(ctx) {
+			// What gathered meanwhile is not for this caller to wait for. The
+			// goroutine ends with the last request, and each has its waiter.
+			go g.drain(ctx)
 		}
+	}
+	res := <-r.done
+	return res.out, res.err
+}
+
+// drain flies until nothing is pending.
+func (g *group[In, Out]) drain(ctx context.Context) {
+	for g.fly(ctx) {
 	}
 }
 
-// fly makes one call for the oldest requests, and hands the lead on.
-func (g *group[In, Out]) fly(ctx context.Context) {
+// fly makes one call for the oldest requests. It says whether more are
+// pending, and then the flight goes on; else the flight is over.
+func (g *group[In, Out]) fly(ctx context.Context) bool {
 	g.mu.Lock()
 	n := min(len(g.pending), g.most)
 	taken := g.pending[:n:n]
@@ -74,10 +78,10 @@ func (g *group[In, Out]) fly(ctx context.Context) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	if len(g.pending) > 0 {
-		g.pending[0].lead <- struct{}{}
-		return
+		return true
 	}
 	g.under--
+	return false
 }
 
 func (g *group[In, Out]) serve(ctx context.Context, taken []*request[In, Out]) {

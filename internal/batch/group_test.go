@@ -47,6 +47,7 @@ func TestGroupGathersWhileACallIsUnderWay(t *testing.T) {
 		if total != 7 || len(sizes) != 3 || sizes[0] != 1 || sizes[1] != 4 {
 			t.Errorf("calls of %v requests, want 1, then 4 at the most, then the rest", sizes)
 		}
+		synctest.Wait()
 		if g.under != 0 || len(g.pending) != 0 {
 			t.Errorf("left over: %d calls, %d requests", g.under, len(g.pending))
 		}
@@ -78,4 +79,43 @@ func TestGroupOutlivesItsLeader(t *testing.T) {
 	if _, err := g.do(ctx, 1); err != nil {
 		t.Errorf("do = %v: the call of a cancelled leader was cancelled too", err)
 	}
+}
+
+// Two flights that end together once handed the lead to the same request, and
+// one of them was lost for good.
+func TestGroupKeepsItsFlights(t *testing.T) {
+	t.Parallel()
+	g := &group[int, int]{most: 8, flights: 2, timeout: time.Minute}
+	g.call = func(_ context.Context, in []int) ([]int, error) {
+		time.Sleep(200 * time.Microsecond) // a short call: flights end close together
+		return in, nil
+	}
+	for round := range 100 {
+		var wg sync.WaitGroup
+		for n := range 128 {
+			wg.Go(func() {
+				if got, err := g.do(t.Context(), n); err != nil || got != n {
+					t.Errorf("do(%d) = %d, %v", n, got, err)
+				}
+			})
+		}
+		wg.Wait()
+		if !idle(g) {
+			t.Fatalf("round %d: %d flights left over", round, g.under)
+		}
+	}
+}
+
+// idle waits until every flight has landed: a flight ends after its last
+// request has been answered.
+func idle(g *group[int, int]) bool {
+	for deadline := time.Now().Add(5 * time.Second); time.Now().Before(deadline); time.Sleep(time.Millisecond) {
+		g.mu.Lock()
+		under := g.under
+		g.mu.Unlock()
+		if under == 0 {
+			return true
+		}
+	}
+	return false
 }

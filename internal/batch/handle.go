@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"time"
 
@@ -33,6 +34,10 @@ func (w *Worker) Handle(ctx context.Context, task Task) error {
 	}
 	ctx = w.tracer.Join(ctx, claimed.Trace)
 	w.observer.Claimed(*claimed)
+	if claimed.Probes > w.cfg.MaxProbes {
+		// A late task came between the end of the last lease and the sweep.
+		return w.record(ctx, claimed, probe.Refused(probe.CodeWorkerLost, begin))
+	}
 
 	// The probe's time is counted from before the claim, as the lease is: a
 	// process that slept in between finds its time gone.
@@ -41,7 +46,31 @@ func (w *Worker) Handle(ctx context.Context, task Task) error {
 	report, err := w.prober.Run(probeCtx, w.target(claimed, p))
 	stop()
 	report.Attempts = claimed.Probes
+	if claimed.Remaining < w.prober.Timeout() && !time.Now().Before(deadline.Add(-shorter)) {
+		report = cutShort(report)
+	}
 	return w.settle(ctx, claimed, report, err)
+}
+
+// shorter is by how much a probe may end before its deadline and still have
+// been ended by it.
+const shorter = 50 * time.Millisecond
+
+// cutShort makes a time-out of a probe that did not have a probe's whole time
+// our own affair: the test waited too long with us, and another second might
+// have done. What was seen stays in the evidence.
+func cutShort(r probe.Report) probe.Report {
+	switch r.Code {
+	case probe.CodeTimeoutConnect, probe.CodeTimeoutNoReply, probe.CodeTimeoutTLS, probe.CodeTimeoutHandshake, probe.CodeDNSFailed:
+		facts := maps.Clone(r.Evidence.Facts)
+		if facts == nil {
+			facts = map[string]string{}
+		}
+		facts["was"], facts["cut_short"] = "running", string(r.Code)
+		r.Evidence.Facts, r.Code = facts, probe.CodeDeadlineExceeded
+	default:
+	}
+	return r
 }
 
 // enter registers a task at work, unless the worker stops.
@@ -138,12 +167,14 @@ func (w *Worker) release(ctx context.Context, c *Claimed, after time.Duration, h
 	return nil
 }
 
+// lastTry is how long a worker that must end still tries to record a report.
+const lastTry = 3 * time.Second
+
 // record stores the report. While the store is away it tries again: the
 // report cannot be had a second time once a login was sent.
 func (w *Worker) record(ctx context.Context, c *Claimed, report probe.Report) error {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), w.cfg.FinishFor)
-	defer cancel()
-	pause := 50 * time.Millisecond
+	ctx = context.WithoutCancel(ctx)
+	pause, hurry, giveUp := 50*time.Millisecond, w.hurry, time.After(w.cfg.FinishFor)
 	for {
 		recorded, err := w.finishes.do(ctx, Finish{TestID: c.ID, LeaseID: c.LeaseID, Report: report})
 		if err == nil {
@@ -153,7 +184,9 @@ func (w *Worker) record(ctx context.Context, c *Claimed, report probe.Report) er
 		select {
 		case <-time.After(pause):
 			pause = min(2*pause, time.Second)
-		case <-ctx.Done():
+		case <-hurry: // the process must end
+			hurry, giveUp = nil, time.After(lastTry)
+		case <-giveUp:
 			return fmt.Errorf("record test %s: %w", c.ID, err)
 		}
 	}

@@ -121,12 +121,15 @@ func (h *Hub) lookUp(ctx context.Context) {
 	}
 }
 
-// every calls do at once and then in each period until ctx ends.
+// every calls do at once and then in each period until ctx ends. One call has
+// ten seconds: a store that is frozen must not stop it for good.
 func every(ctx context.Context, period time.Duration, do func(context.Context)) {
 	ticker := time.NewTicker(period)
 	defer ticker.Stop()
 	for ctx.Err() == nil {
-		do(ctx)
+		bounded, cancel := context.WithTimeout(ctx, 10*time.Second)
+		do(bounded)
+		cancel()
 		select {
 		case <-ticker.C:
 		case <-ctx.Done():

@@ -54,8 +54,6 @@ func (r *Relay) Run(ctx context.Context) error {
 // Tick looks once. Each step is on its own: one that fails is logged and tried
 // again at the next tick.
 func (r *Relay) Tick(ctx context.Context) {
-	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
-	defer cancel()
 	r.end(ctx, "expired", func() ([]Completion, int, error) { return r.store.Expire(ctx, r.cfg.Page) })
 	if r.queue == nil {
 		return

@@ -81,6 +81,10 @@ type Worker struct {
 	// mark is the store's MarkLogin, for a whole group if the store can.
 	mark func(ctx context.Context, testID, leaseID string) (bool, error)
 
+	// hurry is closed when a stop has waited long enough.
+	hurry   chan struct{}
+	hurried sync.Once
+
 	mu       sync.Mutex
 	stopping bool
 	running  map[string]*probing // by lease
@@ -114,9 +118,9 @@ func NewWorker(log *slog.Logger, store WorkerStore, prober Prober, queue Requeue
 	}
 	w := &Worker{
 		log: log, store: store, prober: prober, queue: queue, signal: signal, observer: observer, tracer: tracer,
-		cfg: cfg, running: map[string]*probing{},
+		cfg: cfg, hurry: make(chan struct{}), running: map[string]*probing{},
 	}
-	const most, flights, timeout = 64, 2, 10 * time.Second
+	const most, flights, timeout = 64, 2, 5 * time.Second
 	w.claims = &group[Claim, *Claimed]{call: w.claimAll, most: most, flights: flights, timeout: timeout}
 	w.finishes = &group[Finish, bool]{call: w.finishAll, most: most, flights: flights, timeout: timeout}
 	w.mark = store.MarkLogin
@@ -169,6 +173,7 @@ func (w *Worker) Stop(ctx context.Context) error {
 		p.cancel(errStopping)
 	}
 	w.mu.Unlock()
+	w.hurried.Do(func() { close(w.hurry) })
 	<-idle
 	return fmt.Errorf("%d probes were cut off: %w", cut, ctx.Err())
 }

@@ -403,3 +403,38 @@ func TestAReportIsKeptUntilTheStoreIsBack(t *testing.T) {
 		t.Errorf("report %+v, want ok", got.Report)
 	}
 }
+
+func TestATimeOutForLackOfOurTimeIsOurs(t *testing.T) {
+	t.Parallel()
+	b := newBench(t, batch.WorkerConfig{})
+	b.prober.run = func(ctx context.Context, _ probe.Target) (probe.Report, error) {
+		<-ctx.Done() // a server that needed a little longer
+		return probe.Report{Code: probe.CodeTimeoutNoReply, Phase: probe.PhaseProtocol, StartedAt: time.Now()}, nil
+	}
+	id, tasks := b.submit(1, 300*time.Millisecond) // a probe may take 2 s
+	if err := b.worker.Handle(t.Context(), tasks[0]); err != nil {
+		t.Fatal(err)
+	}
+	var got *probe.Report
+	for deadline := time.Now().Add(5 * time.Second); got == nil && time.Now().Before(deadline); {
+		got = b.tests(id)[0].Report
+	}
+	if got == nil || got.Code != probe.CodeDeadlineExceeded || got.Code.Verdict().Owner != probe.OwnerService || got.Evidence.Facts["cut_short"] != "timeout_no_reply" {
+		t.Errorf("report %+v, want deadline_exceeded with what was seen", got)
+	}
+}
+
+func TestATimeOutAfterAWholeProbeIsTheServers(t *testing.T) {
+	t.Parallel()
+	b := newBench(t, batch.WorkerConfig{MaxProbes: 1})
+	b.prober.run = func(context.Context, probe.Target) (probe.Report, error) {
+		return probe.Report{Code: probe.CodeTimeoutNoReply, StartedAt: time.Now()}, nil
+	}
+	id, tasks := b.submit(1, time.Second) // less than a probe's time is left, but it was not used
+	if err := b.worker.Handle(t.Context(), tasks[0]); err != nil {
+		t.Fatal(err)
+	}
+	if got := b.tests(id)[0].Report; got == nil || got.Code != probe.CodeTimeoutNoReply {
+		t.Errorf("report %+v, want the time-out as it was", got)
+	}
+}

@@ -148,9 +148,11 @@ func (a *API) readyJobs(ctx context.Context) {
 		case <-ctx.Done():
 			return
 		}
-		if _, err := a.jobs.ReadyJobs(ctx, a.cfg.JobCreation); err != nil && ctx.Err() == nil {
+		bounded, cancel := context.WithTimeout(ctx, 10*time.Second)
+		if _, err := a.jobs.ReadyJobs(bounded, a.cfg.JobCreation); err != nil && ctx.Err() == nil {
 			a.log.WarnContext(ctx, "take jobs into configuration", "error", err)
 		}
+		cancel()
 	}
 }
 
