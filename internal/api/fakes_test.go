@@ -66,7 +66,9 @@ type world struct {
 	broken   map[string]bool
 	signaled []batch.Completion
 	page     batch.Query
-	expired  []string
+	// listed counts the jobs that lists have read.
+	listed  int
+	expired []string
 }
 
 func newWorld() *world {
@@ -314,13 +316,20 @@ func (w *world) ListJobs(_ context.Context, f job.Filter) ([]job.Record, int, er
 	var found []job.Record
 	for _, r := range w.jobs {
 		if r.Project == f.Project && r.DBUseType == f.DBUseType && (f.Name == "" || strings.Contains(strings.ToLower(r.Name), strings.ToLower(f.Name))) &&
-			(f.Status == "" || r.Status == f.Status) && (len(f.IDs) == 0 || slices.Contains(f.IDs, r.ID)) {
+			(f.Status == "" || r.Status == f.Status) && (len(f.IDs) == 0 || slices.Contains(f.IDs, r.ID)) &&
+			(!f.TopLevel || r.ParentID == "") && (!f.Live || r.Status != job.Deleted) {
 			r.Endpoints = nil
 			found = append(found, r)
 		}
 	}
 	slices.SortFunc(found, func(a, b job.Record) int { return b.CreatedAt.Compare(a.CreatedAt) })
-	return found, len(found), nil
+	total := len(found)
+	found = found[min(f.Offset, total):]
+	if f.Limit > 0 {
+		found = found[:min(f.Limit, len(found))]
+	}
+	w.listed += len(found)
+	return found, total, nil
 }
 
 func (w *world) UpdateJob(_ context.Context, project, id string, change func(*job.Record) error) (job.Record, error) {

@@ -162,21 +162,12 @@ func (s operations) ListJobs(ctx context.Context, r wire.ListJobsRequestObject) 
 	if err := refused(problems); err != nil {
 		return nil, err
 	}
-	// Children, deleted jobs and what only the detail tells are sorted out
-	// here, so the page is cut here as well.
-	all, _, err := s.parts.JobReader.ListJobs(ctx, f)
+	f.TopLevel, f.Live = len(f.IDs) == 0, f.Status != job.Deleted
+	page, total, err := s.jobsPage(ctx, f, r.Body)
 	if err != nil {
-		return nil, unavailable(err)
+		return nil, err
 	}
-	top := slices.DeleteFunc(all, func(r0 job.Record) bool {
-		return r0.ParentID != "" && len(f.IDs) == 0 || r0.Status == job.Deleted && f.Status != job.Deleted || !matches(r0, r.Body)
-	})
-	size := idsPerPage
-	if r.Body.PerPage != nil {
-		size = *r.Body.PerPage
-	}
-	answer := wire.ListJobsResponse{TotalRecord: len(top), Jobs: []wire.JobInfo{}}
-	page := pageOf(top, r.Body.CurPage, size)
+	answer := wire.ListJobsResponse{TotalRecord: total, Jobs: []wire.JobInfo{}}
 	var childIDs []string
 	for _, j := range page {
 		childIDs = append(childIDs, j.ChildIDs...)
@@ -197,11 +188,35 @@ func (s operations) ListJobs(ctx context.Context, r wire.ListJobsRequestObject) 
 	return wire.ListJobs200JSONResponse(answer), nil
 }
 
+// jobsPage gives the page of jobs asked for, and how many there are on all.
+func (s *Server) jobsPage(ctx context.Context, f job.Filter, want *wire.ListJobsRequest) ([]job.Record, int, error) {
+	size := idsPerPage
+	if want.PerPage != nil {
+		size = *want.PerPage
+	}
+	inDetail := filtersDetail(want)
+	if !inDetail && size > 0 {
+		f.Offset, f.Limit = (max(want.CurPage, firstPage)-1)*size, size
+	}
+	found, total, err := s.parts.JobReader.ListJobs(ctx, f)
+	if err != nil {
+		return nil, 0, unavailable(err)
+	}
+	if !inDetail {
+		return found, total, nil
+	}
+	// No store can search in the detail, so the page is cut here.
+	found = slices.DeleteFunc(found, func(r job.Record) bool { return !matches(r, want) })
+	return pageOf(found, want.CurPage, size), len(found), nil
+}
+
+// filtersDetail says whether a list is narrowed by what only the detail tells.
+func filtersDetail(want *wire.ListJobsRequest) bool {
+	return len(want.Tags) > 0 || len(want.InstanceIds) > 0 || want.InstanceIP != "" || want.EnterpriseProjectID != ""
+}
+
 // matches applies the filters that only the detail can answer.
 func matches(r job.Record, want *wire.ListJobsRequest) bool {
-	if len(want.Tags) == 0 && len(want.InstanceIds) == 0 && want.InstanceIP == "" && want.EnterpriseProjectID == "" {
-		return true
-	}
 	var detail struct {
 		Tags    wire.Tags        `json:"tags"`
 		SysTags wire.Tags        `json:"sys_tags"`

@@ -232,6 +232,7 @@ func TestListJobs(t *testing.T) {
 	made := b.create(t, creationOf("DRS-1"), creationOf("DRS-2"), creationOf("other"))
 	pair := b.create(t, strings.Replace(creationOf("DR-pair", `"multi_write":true`), `"sync"`, `"cloudDataGuard"`, 1)).Results[0]
 	b.setStatus(made.Results[1].ID, job.Deleted)
+	childName := b.jobs[pair.ChildIDs[0]].Name
 	for _, tt := range []struct {
 		name, body string
 		want       []string
@@ -247,7 +248,12 @@ func TestListJobs(t *testing.T) {
 		{"by enterprise project", `"db_use_type":"sync","enterprise_project_id":"x"`, nil, 0},
 		{"deleted ones", `"db_use_type":"sync","status":"DELETED"`, []string{"DRS-2"}, 1},
 		{"children below their parent", `"db_use_type":"cloudDataGuard"`, []string{"DR-pair"}, 1},
+		{"first page", `"db_use_type":"sync","cur_page":1,"per_page":1`, []string{"other"}, 2},
 		{"second page", `"db_use_type":"sync","cur_page":2,"per_page":1`, []string{"DRS-1"}, 2},
+		{"second page by tag", `"db_use_type":"sync","cur_page":2,"per_page":1,"tags":{"k":"v"}`, []string{"DRS-1"}, 2},
+		{"past the end", `"db_use_type":"sync","cur_page":10000000,"per_page":100`, nil, 2},
+		{"all on one page", `"db_use_type":"sync","cur_page":3,"per_page":0`, []string{"other", "DRS-1"}, 2},
+		{"a child by id", `"db_use_type":"cloudDataGuard","name":"` + pair.ChildIDs[0] + `"`, []string{childName}, 1},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
@@ -280,6 +286,27 @@ func TestListJobs(t *testing.T) {
 				t.Errorf("%d, total %d (-want +got):\n%s", r.status, got.Total, diff)
 			}
 		})
+	}
+}
+
+// TestListJobsReadsOnePage counts what the store was made to read.
+func TestListJobsReadsOnePage(t *testing.T) {
+	t.Parallel()
+	b := start(t, api.Config{})
+	b.create(t, creationOf("DRS-1"), creationOf("DRS-2"), creationOf("DRS-3"))
+	r := b.do(t, ask{path: listing, body: `{"db_use_type":"sync","cur_page":2,"per_page":1}`})
+	var got struct {
+		Total int `json:"total_record"`
+		Jobs  []struct{ Name string }
+	}
+	r.into(t, &got)
+	if got.Total != 3 || len(got.Jobs) != 1 || got.Jobs[0].Name != "DRS-2" {
+		t.Errorf("listed %+v", got)
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.listed != 1 {
+		t.Errorf("the store read %d jobs for a page of one", b.listed)
 	}
 }
 

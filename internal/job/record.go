@@ -41,6 +41,8 @@ type Filter struct {
 	DBUseType  string
 	EngineType string
 	NetType    string
+	// TopLevel leaves out the sub-jobs of others, Live the deleted ones.
+	TopLevel, Live bool
 	// Offset and Limit page; Limit zero means all.
 	Offset, Limit int
 }

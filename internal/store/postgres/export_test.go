@@ -28,7 +28,8 @@ func HotQueries(project, batchID, testID, lease string, now time.Time) map[strin
 		return HotQuery{sql, args, indexes}
 	}
 	after := record.Cursor{At: now.Add(-time.Hour), ID: batchID}.String()
-	where, args := jobFilter(job.Filter{Project: project})
+	jobs := listJobs(job.Filter{Project: project, Limit: 20})
+	shown := listJobs(job.Filter{Project: project, TopLevel: true, Live: true, DBUseType: "sync", Offset: 20, Limit: 20})
 	return map[string]HotQuery{
 		"claim":             {claimTest, []any{testID, lease, time.Second, "w"}, "tests_pkey"},
 		"mark":              {markLogin, []any{testID, lease}, "tests_pkey"},
@@ -58,7 +59,10 @@ func HotQueries(project, batchID, testID, lease string, now time.Time) map[strin
 		"list of a job":     list(batch.Query{JobID: "job-3", After: after}, "batch_jobs_pkey batches_pkey"),
 		"jobs":              {selectJobs, []any{project, []string{"job-3"}}, "jobs_pkey jobs_children"},
 		"testable":          {selectTestable, []any{project, []string{"job-3"}}, "jobs_pkey jobs_children"},
-		"list jobs":         {"select j.id from jobs j where " + where + " order by j.created_at desc, j.id desc limit 20", args, "jobs_by_project"},
+		"list jobs":         {jobs.page, jobs.pageArgs, "jobs_by_project jobs_children"},
+		"count jobs":        {jobs.count, jobs.countArgs, "jobs_"},
+		"list jobs shown":   {shown.page, shown.pageArgs, "jobs_shown jobs_children"},
+		"count jobs shown":  {shown.count, shown.countArgs, "jobs_shown"},
 		"ready jobs":        {readyJobs, []any{time.Second}, "jobs_creating"},
 	}
 }

@@ -106,19 +106,12 @@ func (s *Store) ListJobs(ctx context.Context, f job.Filter) ([]job.Record, int, 
 	if !isStorable(f.Project) || !isStorable(f.Name) {
 		return nil, 0, nil
 	}
-	where, args := jobFilter(f)
-	page := "select " + recordColumns + "\n  from jobs j\n where " + where + "\n order by j.created_at desc, j.id desc\n offset " +
-		fmt.Sprintf("$%d", len(args)+1)
-	pageArgs := append(slices.Clip(args), max(f.Offset, 0))
-	if f.Limit > 0 {
-		page += fmt.Sprintf(" limit $%d", len(args)+2)
-		pageArgs = append(pageArgs, f.Limit)
-	}
+	q := listJobs(f)
 	var total int
 	var records []job.Record
 	var both pgx.Batch
-	both.Queue("select count(*) from jobs j where "+where, args...).QueryRow(func(row pgx.Row) error { return row.Scan(&total) })
-	both.Queue(page, pageArgs...).Query(func(rows pgx.Rows) (err error) {
+	both.Queue(q.count, q.countArgs...).QueryRow(func(row pgx.Row) error { return row.Scan(&total) })
+	both.Queue(q.page, q.pageArgs...).Query(func(rows pgx.Rows) (err error) {
 		records, err = pgx.CollectRows(rows, scanRecord)
 		return err
 	})
@@ -126,6 +119,26 @@ func (s *Store) ListJobs(ctx context.Context, f job.Filter) ([]job.Record, int, 
 		return nil, 0, fmt.Errorf("list jobs: %w", translate(err))
 	}
 	return records, total, nil
+}
+
+// jobList are the queries of a page and of how many jobs there are in all.
+type jobList struct {
+	page, count         string
+	pageArgs, countArgs []any
+}
+
+func listJobs(f job.Filter) jobList {
+	where, args := jobFilter(f)
+	var limit *int
+	if f.Limit > 0 {
+		limit = &f.Limit
+	}
+	return jobList{
+		page: fmt.Sprintf("select %s\n  from jobs j\n where %s\n order by j.created_at desc, j.id desc\n limit $%d offset $%d",
+			recordColumns, where, len(args)+1, len(args)+2),
+		pageArgs: append(slices.Clip(args), limit, max(f.Offset, 0)),
+		count:    "select count(*) from jobs j where " + where, countArgs: args,
+	}
 }
 
 func jobFilter(f job.Filter) (where string, args []any) {

@@ -34,7 +34,7 @@ select gen_random_uuid(), b.id, b.project, e, 0, 'job-' || e, 'so', '{}', '{}', 
 insert into jobs (project, id, name, name_key, status, role, parent_id, mirrored, db_use_type, engine_type, direction,
                   net_type, task_type, node_type, description, created_at, updated_at)
 select 'project-' || i % 10, 'job-' || i, i, i, case when i % 100 = 0 then 'CREATING' else 'CONFIGURATION' end, 'standalone', '',
-       false, '', '', '', '', '', '', '', now() - i * interval '1 s', now()
+       false, case when i / 10 % 2 = 0 then 'sync' else 'migration' end, '', '', '', '', '', '', now() - i * interval '1 s', now()
   from generate_series(1, 20000) i;
 
 analyze;`

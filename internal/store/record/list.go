@@ -93,6 +93,14 @@ func Page(found []batch.Batch, limit int) batch.Page {
 // those by ids and by name. j is the table.
 func (c *Clauses) Jobs(f job.Filter) {
 	c.And("j.project = " + c.Arg(f.Project))
+	// Constants, and as the partial index has them: of an argument the planner
+	// could not tell that it fits.
+	if f.TopLevel {
+		c.And("j.parent_id = ''")
+	}
+	if f.Live {
+		c.And("j.status <> 'DELETED'")
+	}
 	for _, equal := range []struct{ column, value string }{
 		{"j.status", string(f.Status)},
 		{"j.db_use_type", f.DBUseType},

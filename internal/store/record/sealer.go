@@ -19,8 +19,8 @@ func testPlace(batchID, testID string) []byte { return []byte(batchID + "/" + te
 func jobPlace(project, id string) []byte      { return []byte("job/" + project + "/" + id) }
 func canaryPlace() []byte                     { return []byte("keycheck") }
 
-// Sealer seals what a store keeps secret, and opens it again. Stores share its
-// form, so that one can be filled from the other.
+// Sealer seals what a store keeps secret, and opens it again: in
+// every store in the same form, bound to the row it belongs to.
 type Sealer struct{ box *secret.Box }
 
 // NewSealer makes a Sealer of a Box.

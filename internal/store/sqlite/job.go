@@ -121,7 +121,7 @@ func (s *Store) JobEndpoints(ctx context.Context, project, id string) (json.RawM
 // ListJobs gives a page of the project's jobs, newest first, and how many
 // there are on all pages.
 func (s *Store) ListJobs(ctx context.Context, f job.Filter) ([]job.Record, int, error) {
-	where, args, err := jobFilter(f)
+	page, count, args, err := listJobs(f)
 	if err != nil {
 		return nil, 0, fmt.Errorf("list jobs: %w", err)
 	}
@@ -131,20 +131,27 @@ func (s *Store) ListJobs(ctx context.Context, f job.Filter) ([]job.Record, int, 
 	}
 	defer func() { _ = tx.Rollback() }() // it only reads
 	var total int
-	if err := tx.QueryRowContext(ctx, "select count(*) from jobs j where "+where, args...).Scan(&total); err != nil {
+	if err := tx.QueryRowContext(ctx, count, args...).Scan(&total); err != nil {
 		return nil, 0, fmt.Errorf("list jobs: %w", translate(err))
 	}
 	limit := f.Limit
 	if limit <= 0 {
 		limit = -1
 	}
-	page := fmt.Sprintf("select %s from jobs j where %s order by j.created_at desc, j.id desc limit ?%d offset ?%d",
-		recordColumns, where, len(args)+1, len(args)+2)
 	records, err := collect(ctx, tx, scanRecord, page, append(args, limit, max(f.Offset, 0))...)
 	if err != nil {
 		return nil, 0, fmt.Errorf("list jobs: %w", err)
 	}
 	return records, total, nil
+}
+
+// listJobs are the queries of a page, which takes limit and offset besides, and
+// of how many jobs there are in all.
+func listJobs(f job.Filter) (page, count string, args []any, err error) {
+	where, args, err := jobFilter(f)
+	page = fmt.Sprintf("select %s from jobs j where %s order by j.created_at desc, j.id desc limit ?%d offset ?%d",
+		recordColumns, where, len(args)+1, len(args)+2)
+	return page, "select count(*) from jobs j where " + where, args, err
 }
 
 func jobFilter(f job.Filter) (where string, args []any, err error) {

@@ -23,6 +23,7 @@ func keepingJobs() []contract {
 		{"jobs/one of many takes a name", jobsNameRace},
 		{"jobs/endpoints are sealed and come back", jobsEndpoints},
 		{"jobs/list", jobsList},
+		{"jobs/list without children and deleted ones", jobsListShown},
 		{"jobs/update", jobsUpdate},
 		{"jobs/updates wait for each other", jobsUpdateRace},
 		{"jobs/put the state of one that lives elsewhere", jobsPut},
@@ -214,16 +215,53 @@ func jobsList(e env) {
 		{"several", job.Filter{NetType: "vpn", Name: "alpha", Limit: 1}, []int{1}, 1},
 		{"nothing", job.Filter{Status: job.Deleted}, nil, 0},
 	} {
-		c.f.Project = e.project
-		got, total, err := e.ListJobs(e.Context(), c.f)
-		e.ok(err)
-		if len(got) != len(c.want) || total != c.total {
-			e.Errorf("%s: ListJobs() = %d of %d, want %d of %d", c.name, len(got), total, len(c.want), c.total)
-			continue
-		}
-		for i, w := range c.want {
-			e.sameJob(got[i], all[w])
-		}
+		e.lists(c.name, c.f, all, c.want, c.total)
+	}
+}
+
+// lists wants of all jobs those numbered, in this order.
+func (e env) lists(name string, f job.Filter, all []job.Record, want []int, wantTotal int) {
+	e.Helper()
+	f.Project = e.project
+	got, total, err := e.ListJobs(e.Context(), f)
+	e.ok(err)
+	if len(got) != len(want) || total != wantTotal {
+		e.Errorf("%s: ListJobs() = %d of %d, want %d of %d", name, len(got), total, len(want), wantTotal)
+		return
+	}
+	for i, w := range want {
+		e.sameJob(got[i], all[w])
+	}
+}
+
+func jobsListShown(e env) {
+	parent, forward, backward := e.newPair()
+	alone, deleted, deletedChild := e.newJob("alone", job.Standalone), e.newJob("deleted", job.Standalone), e.newJob("gone-f", job.Forward)
+	deleted.Status, deletedChild.Status, deletedChild.ParentID = job.Deleted, job.Deleted, "elsewhere"
+	all := []job.Record{parent, forward, backward, alone, deleted, deletedChild}
+	for _, r := range all { // one by one, for the order
+		e.ok(e.CreateJobs(e.Context(), []job.Record{r}))
+	}
+	all[0].ChildIDs = []string{forward.ID, backward.ID}
+	const use = "migration"
+	for _, c := range []struct {
+		name  string
+		f     job.Filter
+		want  []int
+		total int
+	}{
+		{"top level", job.Filter{TopLevel: true}, []int{4, 3, 0}, 3},
+		{"live", job.Filter{Live: true}, []int{3, 2, 1, 0}, 4},
+		{"both", job.Filter{TopLevel: true, Live: true}, []int{3, 0}, 2},
+		{"both, of one use", job.Filter{TopLevel: true, Live: true, DBUseType: use}, []int{3, 0}, 2},
+		{"first page", job.Filter{TopLevel: true, Live: true, DBUseType: use, Limit: 1}, []int{3}, 2},
+		{"second page", job.Filter{TopLevel: true, Live: true, DBUseType: use, Offset: 1, Limit: 1}, []int{0}, 2},
+		{"past the end", job.Filter{TopLevel: true, Live: true, DBUseType: use, Offset: 2, Limit: 1}, nil, 2},
+		{"top level of those deleted", job.Filter{TopLevel: true, Status: job.Deleted}, []int{4}, 1},
+		{"live of those deleted", job.Filter{Live: true, Status: job.Deleted}, nil, 0},
+		{"live by id", job.Filter{Live: true, IDs: []string{forward.ID, deleted.ID}}, []int{1}, 1},
+	} {
+		e.lists(c.name, c.f, all, c.want, c.total)
 	}
 }
 
