@@ -103,6 +103,7 @@ func (c Listener) Check() error {
 // Check joins the group's problems.
 func (c Admin) Check() error {
 	var p problems
+	p.lasting("DIALTONE_SHUTDOWN_DELAY", c.ShutdownDelay, 0)
 	p.pair("DIALTONE_ADMIN_TLS_CERT_FILE", c.AdminTLSCertFile, "DIALTONE_ADMIN_TLS_KEY_FILE", c.AdminTLSKeyFile)
 	return p.err()
 }

@@ -79,7 +79,10 @@ func TLSFiles(ca, cert, key, serverName string) (*tls.Config, error) {
 type Redis struct {
 	client  redis.UniversalClient
 	servers []string
-	depths  depthCache
+	// master and sentinels are set where a Sentinel names the server.
+	master    string
+	sentinels []*redis.Options
+	depths    depthCache
 }
 
 // Connect prepares for the Redis of the Config. It does not dial: a Redis that
@@ -123,6 +126,15 @@ func Connect(cfg Config) (*Redis, error) {
 	}
 	r := Embedded(redis.NewUniversalClient(options))
 	r.servers = p.addrs
+	if p.sentinel {
+		r.master = p.master
+		for _, addr := range p.addrs {
+			r.sentinels = append(r.sentinels, &redis.Options{
+				Addr: addr, Username: cfg.SentinelUsername, Password: cfg.SentinelPassword.Reveal(), TLSConfig: options.TLSConfig,
+				ContextTimeoutEnabled: true, MaintNotificationsConfig: options.MaintNotificationsConfig,
+			})
+		}
+	}
 	return r, nil
 }
 
@@ -135,8 +147,7 @@ func Embedded(client redis.UniversalClient) *Redis {
 // Client is the client below, for what has nothing to do with the queue.
 func (r *Redis) Client() redis.UniversalClient { return r.client }
 
-// Servers lists the host:port pairs that the URL named. Further members of a
-// cluster, and the master behind a Sentinel, are not among them.
+// Servers lists the host:port pairs that the URL named; see also Members.
 func (r *Redis) Servers() []string { return slices.Clone(r.servers) }
 
 // Ping asks whether Redis answers.

@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"os"
 	"os/signal"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"syscall"
@@ -47,12 +48,17 @@ type Process struct {
 	Tracer   *telemetry.Tracer
 	Observer *telemetry.Observer
 
-	admin *telemetry.Admin
+	admin   *telemetry.Admin
+	hangups chan os.Signal
+	pause   time.Duration
+	// background runs beside the part.
+	background []func(context.Context)
 }
 
 // NewProcess opens what a process stands on. Close it.
 func NewProcess(ctx context.Context, stderr io.Writer, b Base) (p *Process, err error) {
-	p = &Process{Name: Name(b.Kind)}
+	p = &Process{Name: Name(b.Kind), hangups: make(chan os.Signal, 1), pause: b.Admin.ShutdownDelay}
+	signal.Notify(p.hangups, syscall.SIGHUP) // from now on a hangup is no end
 	defer func() {
 		if err != nil {
 			p.Close(ctx)
@@ -149,13 +155,15 @@ func (p *Process) redisPolicy(ctx context.Context) error {
 }
 
 // OpenRunner makes the prober of a worker process. The policy denies the
-// addresses of our own servers and of the admin listener; reload reads the
-// allow-list again and keeps the old policy when the new one is bad.
+// addresses of our own servers and of the admin listener: see ownServers.
+// reload reads the allow-list again and keeps the old policy when the new one
+// is bad.
 func (p *Process) OpenRunner(ctx context.Context, cfg config.Worker) (runner *probe.Runner, reload func(context.Context), err error) {
-	servers := append(p.Store.Servers(), p.Redis.Servers()...)
+	own := &ownServers{list: func(ctx context.Context) []string {
+		return slices.Concat(p.Store.Servers(), p.Redis.Servers(), p.Redis.Members(ctx), []string{p.admin.Addr().String()})
+	}}
 	open := func(ctx context.Context) (*egress.Policy, error) {
-		own := OwnAddresses(ctx, append(servers, p.admin.Addr().String())...)
-		return OpenPolicy(p.Log, cfg.Egress, own, p.Metrics.Denied)
+		return OpenPolicy(p.Log, cfg.Egress, own.look(ctx), p.Metrics.Denied)
 	}
 	policy, err := open(ctx)
 	if err != nil {
@@ -164,7 +172,7 @@ func (p *Process) OpenRunner(ctx context.Context, cfg config.Worker) (runner *pr
 	if runner, err = OpenRunner(p.Log, policy, cfg.Work, cfg.Egress, cfg.Timeouts, p.Metrics.Panicked); err != nil {
 		return nil, nil, err
 	}
-	return runner, func(ctx context.Context) {
+	reload = func(ctx context.Context) {
 		policy, err := open(ctx)
 		if err != nil {
 			p.Log.ErrorContext(ctx, "allow-list not read again; the old one stays in force", "error", err)
@@ -172,40 +180,67 @@ func (p *Process) OpenRunner(ctx context.Context, cfg config.Worker) (runner *pr
 		}
 		runner.Obey(policy)
 		p.Log.InfoContext(ctx, "allow-list read again")
-	}, nil
+	}
+	p.background = append(p.background, func(ctx context.Context) {
+		own.follow(ctx, time.Minute, func(ctx context.Context) {
+			if policy, err := open(ctx); err == nil { // a bad list was reported when it was read
+				runner.Obey(policy)
+			}
+		})
+	})
+	return runner, reload, nil
 }
 
 // Run runs part until ctx ends. reload is called on SIGHUP. Stopping, the
-// process first says that it is not ready, and shows itself to the end.
+// process first says that it is not ready, gives a balancer the time to see
+// it, ends part, and shows itself to the end.
 func (p *Process) Run(ctx context.Context, part func(context.Context) error, reload func(context.Context)) error {
 	showing, hide := context.WithCancel(context.WithoutCancel(ctx))
-	context.AfterFunc(ctx, p.admin.Stopping)
-	hangups := make(chan os.Signal, 1)
-	signal.Notify(hangups, syscall.SIGHUP)
+	working, end := context.WithCancel(showing)
+	defer end()
 
 	var running sync.WaitGroup
 	var shown error
 	running.Go(func() { shown = p.admin.Run(showing) })
+	running.Go(func() { p.reloads(showing, reload) })
+	for _, do := range p.background {
+		running.Go(func() { do(showing) })
+	}
 	running.Go(func() {
-		for {
-			select {
-			case <-hangups:
-				reload(showing)
-			case <-showing.Done():
-				return
-			}
+		select {
+		case <-ctx.Done():
+		case <-working.Done():
+			return
 		}
+		p.admin.Stopping()
+		select {
+		case <-time.After(p.pause):
+		case <-working.Done():
+		}
+		end()
 	})
 	p.Log.InfoContext(ctx, "admin listener started", "address", p.admin.Addr().String())
-	err := part(ctx)
-	signal.Stop(hangups)
+	err := part(working)
+	end()
 	hide()
 	running.Wait()
 	return errors.Join(err, shown)
 }
 
+func (p *Process) reloads(ctx context.Context, reload func(context.Context)) {
+	for {
+		select {
+		case <-p.hangups:
+			reload(ctx)
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
 // Close sends what traces are left and closes queue and store.
 func (p *Process) Close(ctx context.Context) {
+	signal.Stop(p.hangups)
 	if p.Tracer != nil {
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
 		defer cancel()

@@ -8,11 +8,9 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"net"
 	"net/netip"
 	"os"
 	"slices"
-	"strconv"
 
 	"dialtone/internal/api"
 	"dialtone/internal/auth"
@@ -158,31 +156,6 @@ func OpenRunner(log *slog.Logger, policy *egress.Policy, w config.Work, e config
 			}
 		},
 	})
-}
-
-// OwnAddresses gives the addresses of our own servers, as far as they are
-// literals or resolve now: a probe must never reach them, whatever the
-// allow-list says.
-func OwnAddresses(ctx context.Context, servers ...string) []netip.AddrPort {
-	var own []netip.AddrPort
-	for _, server := range servers {
-		host, port, err := net.SplitHostPort(server)
-		if err != nil {
-			continue
-		}
-		number, err := strconv.ParseUint(port, 10, 16)
-		if err != nil {
-			continue
-		}
-		addrs, err := net.DefaultResolver.LookupNetIP(ctx, "ip", host)
-		if err != nil {
-			continue // it cannot be reached either, then
-		}
-		for _, a := range addrs {
-			own = append(own, netip.AddrPortFrom(a.Unmap(), uint16(number)))
-		}
-	}
-	return own
 }
 
 // ServerTLS reads a listener's certificate; nil when there is none.
