@@ -86,8 +86,10 @@ func Open(ctx context.Context, cfg Config) (*Store, error) {
 	return s, nil
 }
 
+// openFile syncs at every commit: with less a power cut could take back a
+// login mark, and a second login would follow.
 func openFile(path, options string) (*sql.DB, error) {
-	const pragmas = "_pragma=busy_timeout(5000)&_pragma=journal_mode(WAL)&_pragma=synchronous(NORMAL)&_pragma=foreign_keys(1)"
+	const pragmas = "_pragma=busy_timeout(5000)&_pragma=journal_mode(WAL)&_pragma=synchronous(FULL)&_pragma=foreign_keys(1)"
 	escaped := (&url.URL{Path: path}).EscapedPath()
 	return sql.Open("sqlite", "file:"+escaped+"?"+pragmas+"&"+options)
 }
