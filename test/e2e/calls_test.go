@@ -245,7 +245,7 @@ func follow(s *system.System, id, last string, enough int) []event {
 	if err != nil {
 		s.T.Fatal(err)
 	}
-	resp, err := http.DefaultClient.Do(req)
+	resp, err := s.Client.Do(req)
 	if err != nil {
 		s.T.Fatal(err)
 	}

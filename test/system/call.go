@@ -91,7 +91,7 @@ func (s *System) Send(ctx context.Context, r Request) (Answer, error) {
 // SendHTTP is Send for a request made with HTTP.
 func (s *System) SendHTTP(ctx context.Context, req *http.Request, odd bool) (Answer, error) {
 	s.T.Helper()
-	resp, err := http.DefaultClient.Do(req)
+	resp, err := s.Client.Do(req)
 	if err != nil {
 		return Answer{}, err
 	}

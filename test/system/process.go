@@ -3,10 +3,12 @@ package system
 import (
 	"bytes"
 	"encoding/json"
+	"io"
 	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"sync"
 	"syscall"
@@ -120,14 +122,49 @@ func (p *Process) logged(t *testing.T, message string) (address string) {
 	return address
 }
 
-// Ready says what the process says of itself.
-func (p *Process) Ready() bool {
-	resp, err := http.Get("http://" + p.Admin + "/readyz")
+// Ready says whether the process says that it can work.
+func (p *Process) Ready() bool { return p.says("/readyz") }
+
+// Alive says whether the process says that it lives.
+func (p *Process) Alive() bool { return p.says("/healthz") }
+
+func (p *Process) says(path string) bool {
+	resp, err := http.Get("http://" + p.Admin + path)
 	if err != nil {
 		return false
 	}
 	_ = resp.Body.Close()
 	return resp.StatusCode == http.StatusOK
+}
+
+// Metric adds up the series of a metric.
+func (p *Process) Metric(t *testing.T, name string) float64 {
+	t.Helper()
+	resp, err := http.Get("http://" + p.Admin + "/metrics")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	text, err := io.ReadAll(resp.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	sum, found := 0.0, false
+	for line := range strings.Lines(string(text)) {
+		series, value, _ := strings.Cut(strings.TrimSpace(line), " ")
+		if of, _, _ := strings.Cut(series, "{"); of != name {
+			continue
+		}
+		number, err := strconv.ParseFloat(value[strings.LastIndex(value, " ")+1:], 64)
+		if err != nil {
+			t.Fatalf("metric %s: %v", name, err)
+		}
+		sum, found = sum+number, true
+	}
+	if !found {
+		t.Fatalf("%s has no metric %s", p.Name, name)
+	}
+	return sum
 }
 
 // WaitReady waits until the process says that it is ready.

@@ -134,6 +134,8 @@ type System struct {
 	DSN string
 	// Postgres and Redis are the ways to the two, for the binaries only.
 	Postgres, Redis *Forward
+	// Client makes the calls.
+	Client *http.Client
 	// AuthFile is the list of callers.
 	AuthFile string
 
@@ -164,7 +166,7 @@ func Start(t *testing.T, o Options) *System {
 // Prepare makes everything that api and workers need, and starts neither.
 func Prepare(t *testing.T, o Options) *System {
 	t.Helper()
-	s := &System{T: t, dir: t.TempDir()}
+	s := &System{T: t, dir: t.TempDir(), Client: &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: 32}}}
 	s.database()
 	s.queue()
 	s.files()
@@ -293,6 +295,9 @@ func (s *System) StartAPI(extra ...string) {
 func (s *System) LaunchAPI(extra ...string) {
 	s.T.Helper()
 	s.API = s.launch("api", append([]string{"DIALTONE_LISTEN=127.0.0.1:0"}, extra...))
+	// A connection that has been opened and not used yet holds a stop up for
+	// 5 s, and clients open such.
+	s.T.Cleanup(s.Client.CloseIdleConnections)
 	s.URL = "http://" + s.API.logged(s.T, "api started")
 	s.Metrics = "http://" + s.API.Admin
 }

@@ -4,11 +4,13 @@ import (
 	"crypto/sha256"
 	"encoding/base64"
 	"encoding/hex"
+	"io"
 	"maps"
 	"net"
 	"os"
 	"path/filepath"
 	"strconv"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -93,20 +95,98 @@ func split(t *testing.T, addr string) (string, int) {
 // Tarpit accepts and never says a word.
 func Tarpit(t *testing.T) string {
 	t.Helper()
+	return NewPit(t).Addr
+}
+
+// Pit accepts and never says a word, and counts who is in it.
+type Pit struct {
+	Addr string
+
+	mu         sync.Mutex
+	open, ever int
+}
+
+// NewPit opens a Pit until the test ends.
+func NewPit(t *testing.T) *Pit {
+	t.Helper()
+	p := &Pit{}
+	p.Addr = serve(t, func(c net.Conn) {
+		p.count(1)
+		defer p.count(-1)
+		_, _ = io.Copy(io.Discard, c)
+	})
+	return p
+}
+
+func (p *Pit) count(n int) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.open += n
+	p.ever += max(n, 0)
+}
+
+// Open counts the connections in it.
+func (p *Pit) Open() int {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.open
+}
+
+// Ever counts all connections that there were.
+func (p *Pit) Ever() int {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.ever
+}
+
+// serve calls handle with each connection, and closes all at the end of the
+// test.
+func serve(t *testing.T, handle func(net.Conn)) (addr string) {
+	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { _ = l.Close() })
-	go func() {
+	var mu sync.Mutex
+	var ended bool
+	open := map[net.Conn]struct{}{}
+	enter := func(c net.Conn) bool {
+		mu.Lock()
+		defer mu.Unlock()
+		open[c] = struct{}{}
+		return !ended
+	}
+	leave := func(c net.Conn) {
+		mu.Lock()
+		defer mu.Unlock()
+		delete(open, c)
+		_ = c.Close()
+	}
+	var handling sync.WaitGroup
+	handling.Go(func() {
 		for {
 			c, err := l.Accept()
 			if err != nil {
 				return
 			}
-			t.Cleanup(func() { _ = c.Close() })
+			handling.Go(func() {
+				defer leave(c)
+				if enter(c) {
+					handle(c)
+				}
+			})
 		}
-	}()
+	})
+	t.Cleanup(func() {
+		_ = l.Close()
+		mu.Lock()
+		ended = true
+		for c := range open {
+			_ = c.Close()
+		}
+		mu.Unlock()
+		handling.Wait()
+	})
 	return l.Addr().String()
 }
 
