@@ -1,6 +1,7 @@
 package e2e_test
 
 import (
+	"fmt"
 	"strings"
 	"testing"
 
@@ -65,7 +66,9 @@ func TestVerdicts(t *testing.T) {
 		{"parent job", system.MariaDB(t, "dt_native").With(system.Entry{"id": "parent-job"}), "job_is_parent", "DRS.M00307"},
 	}
 	s := system.Start(t, system.Options{Workers: 2, Env: []string{"DIALTONE_PROBE_TIMEOUT=4s", "DIALTONE_CONNECT_TIMEOUT=1s"}})
-	s.Mirror(system.JobID, "CONFIGURATION", "standalone")
+	for i := range 5 {
+		s.Mirror(fmt.Sprintf("job-%d", i), "CONFIGURATION", "standalone")
+	}
 	s.Mirror("started-job", "STARTJOBING", "standalone")
 	s.Mirror("deleted-job", "DELETED", "standalone")
 	s.Mirror("parent-job", "CONFIGURATION", "parent")
@@ -76,38 +79,43 @@ func TestVerdicts(t *testing.T) {
 		var entries []system.Entry
 		for i, c := range part {
 			// One id may come once as source and once as target.
-			entries = append(entries, c.entry.With(system.Entry{"end_point_type": []string{"so", "ta"}[i%2]}))
+			e := c.entry.With(system.Entry{"end_point_type": []string{"so", "ta"}[i%2]})
+			if e["id"] == system.JobID {
+				e["id"] = fmt.Sprintf("job-%d", i/2)
+			}
+			entries = append(entries, e)
 		}
-		for i := 0; i < len(part); i += 2 {
-			got, id := s.Test(entries[i:min(i+2, len(part))]...)
-			tests := detail(s, id).tests()
-			for k, c := range part[i:min(i+2, len(part))] {
-				result, test := got.Results[k], tests[k]
-				if test.Report.Code != c.code {
-					t.Errorf("%s: %s in %s, want %s", c.name, test.Report.Code, test.Report.Phase, c.code)
-				}
-				ok := c.code == "ok"
-				if result.Success == nil || *result.Success != ok || (result.Status == "success") != ok {
-					t.Errorf("%s: answer %+v, want success %v", c.name, result, ok)
-				}
-				if c.drs != "" && result.ErrorCode != c.drs {
-					t.Errorf("%s: error_code %s, want %s", c.name, result.ErrorCode, c.drs)
-				}
-				if c.drs != "DRS.KE0002" && result.ErrorCode == "DRS.KE0002" {
-					t.Errorf("%s: blamed on the credentials", c.name)
-				}
-				if ok && (result.ErrorCode != "" || result.ErrorMsg != "") {
-					t.Errorf("%s: a success with an error: %+v", c.name, result)
-				}
-				if !ok && (result.ErrorCode == "" || result.ErrorMsg == "" || test.Report.Owner == "" || test.Report.Remedy == "") {
-					t.Errorf("%s: a failure that does not say who must do what: %+v %+v", c.name, result, test.Report)
-				}
-				if !test.Target.PasswordSet || strings.Contains(result.ErrorMsg, password) {
-					t.Errorf("%s: password_set %v, message %q", c.name, test.Target.PasswordSet, result.ErrorMsg)
-				}
-				if ok && test.Report.Evidence.Version == "" {
-					t.Errorf("%s: no server version in the evidence", c.name)
-				}
+		got, id := s.Test(entries...)
+		tests := detail(s, id).tests()
+		for k, c := range part {
+			result, test := got.Results[k], tests[k]
+			if result.ID != entries[k]["id"] {
+				t.Errorf("%s: answered as %s, want %s: the order is lost", c.name, result.ID, entries[k]["id"])
+			}
+			if test.Report.Code != c.code {
+				t.Errorf("%s: %s in %s, want %s", c.name, test.Report.Code, test.Report.Phase, c.code)
+			}
+			ok := c.code == "ok"
+			if result.Success == nil || *result.Success != ok || (result.Status == "success") != ok {
+				t.Errorf("%s: answer %+v, want success %v", c.name, result, ok)
+			}
+			if c.drs != "" && result.ErrorCode != c.drs {
+				t.Errorf("%s: error_code %s, want %s", c.name, result.ErrorCode, c.drs)
+			}
+			if c.drs != "DRS.KE0002" && result.ErrorCode == "DRS.KE0002" {
+				t.Errorf("%s: blamed on the credentials", c.name)
+			}
+			if ok && (result.ErrorCode != "" || result.ErrorMsg != "") {
+				t.Errorf("%s: a success with an error: %+v", c.name, result)
+			}
+			if !ok && (result.ErrorCode == "" || result.ErrorMsg == "" || test.Report.Owner == "" || test.Report.Remedy == "") {
+				t.Errorf("%s: a failure that does not say who must do what: %+v %+v", c.name, result, test.Report)
+			}
+			if !test.Target.PasswordSet || strings.Contains(result.ErrorMsg, password) {
+				t.Errorf("%s: password_set %v, message %q", c.name, test.Target.PasswordSet, result.ErrorMsg)
+			}
+			if ok && test.Report.Evidence.Version == "" {
+				t.Errorf("%s: no server version in the evidence", c.name)
 			}
 		}
 	}
