@@ -77,7 +77,7 @@ func TestLoginScripts(t *testing.T) {
 		{"openGauss", []answer{func(f *fake) { _, _ = f.conn.Write([]byte{'R', 0, 0, 0, 12, 0, 0, 0, 10, 0, 0, 0, 2}); hears(f) }}, probe.CodeAuthMechanism, probe.PhaseLogin, 0},
 		{"key derivation without end", []answer{scram("i=200000000")}, probe.CodePeerAbusive, probe.PhaseLogin, 1},
 		{"SCRAM by one who does not know the password", []answer{scram("i=4096"), hears, say(&pgproto3.AuthenticationSASLFinal{Data: []byte("v=AAAA")}), hears}, probe.CodeProtocolMismatch, probe.PhaseLogin, 1},
-		{"asks for the password after SCRAM", []answer{scram("i=4096"), hears, say(&pgproto3.AuthenticationCleartextPassword{}), hears}, probe.CodeInsecureLogin, probe.PhaseLogin, 1},
+		{"asks for the password after SCRAM", []answer{scram("i=4096"), hears, say(&pgproto3.AuthenticationCleartextPassword{}), hears}, probe.CodeProtocolMismatch, probe.PhaseLogin, 1},
 		{"hangs in the login", []answer{say(&pgproto3.AuthenticationMD5Password{}), hears, hears}, probe.CodeTimeoutHandshake, probe.PhaseLogin, 1},
 		{"hangs in the session", []answer{say(let...), hears, hears}, probe.CodeTimeoutHandshake, probe.PhaseSession, 0},
 		{"hangs up in the session", []answer{say(let...), hears}, probe.CodeConnectionLost, probe.PhaseSession, 0},

@@ -26,19 +26,22 @@ const (
 const backendTypes = "RKSZENvAICDTGHWVcdnst123"
 
 // watch stands between the driver and its connection, above the encryption. It
-// reads the server's messages along until the login is over, and asks for
-// permission before the driver answers a demand for credentials.
+// reads the server's messages along until the server is ready for statements,
+// and asks for permission before the driver sends credentials. The driver obeys
+// every demand for them that comes before that, also one after it was let in:
+// so more than one is refused here.
 type watch struct {
 	attempt *attempt
 	reader  io.Reader
 	writer  io.Writer
 	permit  func() error
 
-	over   bool // the server has accepted the login
-	asked  bool // the server's last word was a demand for credentials
-	header []byte
-	length int    // bytes of the current message still to come
-	body   []byte // its beginning
+	over     bool   // the server is ready for statements
+	accepted bool   // it has let us in
+	demanded uint32 // what it has asked for, once
+	header   []byte
+	length   int    // bytes of the current message still to come
+	body     []byte // its beginning
 }
 
 // keepBody is how much of a message is looked at: a list of mechanisms.
@@ -81,10 +84,15 @@ func (w *watch) follow(c byte) error {
 	}
 	kind := w.header[0]
 	w.header = w.header[:0]
-	if kind != 'R' {
+	switch kind {
+	case 'Z':
+		w.over = w.accepted // the driver refuses one that comes before
+		return nil
+	case 'R':
+		return w.demand()
+	default:
 		return nil
 	}
-	return w.demand()
 }
 
 // demand judges an authentication message.
@@ -97,14 +105,18 @@ func (w *watch) demand() error {
 	if !s.Login {
 		return errProven
 	}
+	if !w.inTurn(kind) {
+		return probe.Fail(probe.CodeProtocolMismatch, fmt.Errorf("authentication message %d out of turn", kind))
+	}
 	switch kind {
 	case authOK:
-		w.over = true
+		w.accepted = true
 		s.Enter(probe.PhaseSession)
 		return nil
 	case authSASLMore, authSASLFinal:
 		return nil
 	}
+	w.demanded = kind
 	name, usable := method(kind, w.body[4:])
 	s.Mechanism(name)
 	switch {
@@ -118,8 +130,20 @@ func (w *watch) demand() error {
 		s.Enter(probe.PhaseLogin)
 		return probe.Fail(probe.CodeInsecureLogin, errors.New("the server asks for the password in clear text"))
 	}
-	w.asked = true
 	return nil
+}
+
+// inTurn says whether an authentication message may come now: one demand, what
+// belongs to it, and the acceptance.
+func (w *watch) inTurn(kind uint32) bool {
+	switch kind {
+	case authOK:
+		return !w.accepted
+	case authSASLMore, authSASLFinal:
+		return !w.accepted && w.demanded == authSASL
+	default:
+		return !w.accepted && w.demanded == 0
+	}
 }
 
 // method names a method of authentication and says whether the driver can do it.
@@ -148,11 +172,15 @@ func method(kind uint32, rest []byte) (string, bool) {
 	}
 }
 
-// Write is the driver's answer. After a demand for credentials it is the
-// credentials.
+// credentials is the type of every message that carries any.
+const credentials = 'p'
+
+// Write is what the driver sends. It goes by the type of the message and not
+// by what the server was heard to ask for: so no credential leaves without
+// permission whatever the driver does, and none is asked for when the driver
+// only says goodbye.
 func (w *watch) Write(p []byte) (int, error) {
-	if w.asked {
-		w.asked = false
+	if len(p) > 0 && p[0] == credentials {
 		if err := w.permit(); err != nil {
 			w.attempt.refusal = err
 			return 0, err
