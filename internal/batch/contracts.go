@@ -165,6 +165,11 @@ type Announcer interface {
 	Announce(ctx context.Context, worker string, networks []string) error
 }
 
+// ErrUnavailable is wrapped by a store's error when the store could not be
+// asked: it cannot be reached, is stopping or full, or did not answer in time.
+// Whether the call took effect is not known; it may be made again.
+var ErrUnavailable = errors.New("the store does not answer")
+
 // ErrBadCursor is returned for a Query.After that no Page.Next gave.
 var ErrBadCursor = errors.New("no such cursor")
 
