@@ -119,6 +119,11 @@ type Config struct {
 	Wait time.Duration
 	// SubmitTimeout bounds accepting a batch. Default 10 s.
 	SubmitTimeout time.Duration
+	// CallTimeout bounds every call that neither tests nor follows a batch, once
+	// its body is there. Default 10 s.
+	CallTimeout time.Duration
+	// EventTimeout bounds each look of an event stream for news. Default 5 s.
+	EventTimeout time.Duration
 	// EndTimeout bounds ending and reading a batch after the wait. Default 5 s.
 	EndTimeout time.Duration
 	// RequestsPerSecond and Burst limit the requests of one project. Defaults
@@ -149,6 +154,8 @@ func (c Config) withDefaults() Config {
 	c.BodyTimeout = cmp.Or(c.BodyTimeout, 30*time.Second)
 	c.Wait = cmp.Or(c.Wait, time.Minute)
 	c.SubmitTimeout = cmp.Or(c.SubmitTimeout, 10*time.Second)
+	c.CallTimeout = cmp.Or(c.CallTimeout, 10*time.Second)
+	c.EventTimeout = cmp.Or(c.EventTimeout, 5*time.Second)
 	c.EndTimeout = cmp.Or(c.EndTimeout, 5*time.Second)
 	c.RequestsPerSecond = cmp.Or(c.RequestsPerSecond, 100)
 	c.Burst = cmp.Or(c.Burst, 400)
@@ -168,6 +175,7 @@ func (c Config) validate() error {
 	for name, n := range map[string]int64{
 		"MaxEntries": int64(c.MaxEntries), "MaxObjects": int64(c.MaxObjects), "MaxBody": c.MaxBody, "BodyTimeout": int64(c.BodyTimeout),
 		"Wait": int64(c.Wait), "SubmitTimeout": int64(c.SubmitTimeout), "EndTimeout": int64(c.EndTimeout),
+		"CallTimeout": int64(c.CallTimeout), "EventTimeout": int64(c.EventTimeout),
 		"Burst": int64(c.Burst), "EventPoll": int64(c.EventPoll), "Heartbeat": int64(c.Heartbeat),
 	} {
 		if n <= 0 {
@@ -229,7 +237,7 @@ func (s *Server) route() http.Handler {
 	e.HTTPErrorHandler = s.fail
 	e.Binder = treeBinder{}
 	e.Use(s.observe, s.identify, s.authenticate, s.limit, s.check)
-	strict := wire.NewStrictHandler(operations{s}, nil)
+	strict := wire.NewStrictHandler(operations{s}, []wire.StrictMiddlewareFunc{s.bound})
 	wire.RegisterHandlers(e, strict)
 	if s.cfg.Middleware != nil {
 		return s.cfg.Middleware(e)

@@ -20,7 +20,7 @@ func (s operations) ListBatches(ctx context.Context, r wire.ListBatchesRequestOb
 		Since: p.CreatedAfter, Until: p.CreatedBefore, After: p.Cursor, Limit: cmp.Or(p.Limit, pageSize),
 	})
 	if err != nil {
-		return nil, unread(err)
+		return nil, err
 	}
 	answer := wire.BatchPage{Batches: []wire.Batch{}, Next: page.Next}
 	for _, b := range page.Batches {
@@ -34,7 +34,7 @@ func (s operations) GetBatch(ctx context.Context, r wire.GetBatchRequestObject) 
 	x := exchangeOf(ctx)
 	b, tests, err := s.parts.Batches.Batch(ctx, x.caller.Project, r.BatchID)
 	if err != nil {
-		return nil, unread(err)
+		return nil, err
 	}
 	return wire.GetBatch200JSONResponse(batchWhole(b, tests, x.language)), nil
 }
@@ -44,7 +44,7 @@ func (s operations) CancelBatch(ctx context.Context, r wire.CancelBatchRequestOb
 	x := exchangeOf(ctx)
 	done, err := s.parts.Ender.Cancel(ctx, x.caller.Project, r.BatchID)
 	if err != nil {
-		return nil, unread(err)
+		return nil, err
 	}
 	x.batch = r.BatchID
 	if s.parts.Signaler != nil && len(done) > 0 {
@@ -54,7 +54,7 @@ func (s operations) CancelBatch(ctx context.Context, r wire.CancelBatchRequestOb
 	}
 	b, tests, err := s.parts.Batches.Batch(ctx, x.caller.Project, r.BatchID)
 	if err != nil {
-		return nil, unread(err)
+		return nil, err
 	}
 	s.auditResults(ctx, b, batch.Aggregate(b, tests))
 	return wire.CancelBatch200JSONResponse(batchWhole(b, tests, x.language)), nil

@@ -140,9 +140,10 @@ func (s *Server) test(ctx context.Context, call job.Call, entries []batch.Reques
 	// A caller that goes away does not stop its batch, not even half-way in.
 	submitting, cancel := context.WithTimeout(context.WithoutCancel(ctx), s.cfg.SubmitTimeout)
 	b, err := s.parts.Submitter.Submit(submitting, r)
+	err = late(submitting, err)
 	cancel()
 	if err != nil {
-		return batch.Batch{}, nil, unavailable(err)
+		return batch.Batch{}, nil, err
 	}
 	x.batch = b.ID
 	s.auditRequest(ctx, b, entries)

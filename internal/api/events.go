@@ -19,10 +19,18 @@ func (s operations) StreamBatchEvents(ctx context.Context, r wire.StreamBatchEve
 	x := exchangeOf(ctx)
 	f := follower{Server: s.Server, ctx: ctx, exchange: x, batch: r.BatchID, seen: r.Params.LastEventID}
 	var err error
-	if f.first, f.tests, err = s.parts.Batches.Events(ctx, x.caller.Project, r.BatchID, f.seen); err != nil {
-		return nil, unread(err)
+	if f.first, f.tests, err = f.news(); err != nil {
+		return nil, err
 	}
 	return &f, nil
+}
+
+// news reads what has happened since.
+func (f *follower) news() (batch.Batch, []batch.Test, error) {
+	ctx, cancel := context.WithTimeout(f.ctx, f.cfg.EventTimeout)
+	defer cancel()
+	b, tests, err := f.parts.Batches.Events(ctx, f.exchange.caller.Project, f.batch, f.seen)
+	return b, tests, late(ctx, err)
 }
 
 // follower is one event stream.
@@ -82,7 +90,7 @@ func (f *follower) VisitStreamBatchEventsResponse(w http.ResponseWriter) error {
 			}
 		}
 		var err error
-		if b, tests, err = f.parts.Batches.Events(f.ctx, f.exchange.caller.Project, f.batch, f.seen); err != nil {
+		if b, tests, err = f.news(); err != nil {
 			if f.ctx.Err() != nil || errors.Is(err, batch.ErrNotFound) { // it was cleaned away
 				return nil
 			}

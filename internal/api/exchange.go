@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
 	"log/slog"
 	"mime"
@@ -17,6 +18,7 @@ import (
 
 	"github.com/labstack/echo/v4"
 
+	"dialtone/internal/api/wire"
 	"dialtone/internal/auth"
 	"dialtone/internal/batch"
 	"dialtone/internal/probe"
@@ -289,6 +291,32 @@ func (s *Server) check(next echo.HandlerFunc) echo.HandlerFunc {
 		x.problems = check.problems
 		return next(c)
 	}
+}
+
+// bound limits the time of a handler. Those that wait on purpose have limits of
+// their own for each step.
+func (s *Server) bound(next wire.StrictHandlerFunc, operation string) wire.StrictHandlerFunc {
+	switch operation {
+	case "TestConnections", "TestClusterConnections", "StreamBatchEvents":
+		return next
+	}
+	return func(c echo.Context, request any) (any, error) {
+		whole := c.Request()
+		ctx, cancel := context.WithTimeout(whole.Context(), s.cfg.CallTimeout)
+		defer cancel()
+		c.SetRequest(whole.WithContext(ctx))
+		defer c.SetRequest(whole)
+		answer, err := next(c, request)
+		return answer, late(ctx, err)
+	}
+}
+
+// late names an error after the time that ran out, whatever a driver calls it.
+func late(ctx context.Context, err error) error {
+	if err == nil || !errors.Is(ctx.Err(), context.DeadlineExceeded) || !errors.Is(err, context.Canceled) {
+		return err
+	}
+	return fmt.Errorf("%w: %w", context.DeadlineExceeded, err)
 }
 
 func malformed(why probe.Words) error {

@@ -79,7 +79,7 @@ func newWorld() *world {
 	}
 }
 
-var errBroken = errors.New("the store is on fire")
+var errBroken = fmt.Errorf("the store is on fire: %w", batch.ErrUnavailable)
 
 func at(second int) time.Time { return time.Date(2026, 11, 24, 12, 0, second, 0, time.UTC) }
 

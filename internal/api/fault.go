@@ -70,15 +70,9 @@ func unavailable(cause error) error {
 	}
 }
 
-// unread is the answer to an error of the store: what it knows of is said, and
-// anything else means that it does not answer.
-func unread(err error) error {
-	for _, known := range []error{batch.ErrNotFound, batch.ErrBadCursor, job.ErrNotFound, job.ErrNameTaken} {
-		if errors.Is(err, known) {
-			return err
-		}
-	}
-	return unavailable(err)
+// away says whether an error means that the store cannot be asked now.
+func away(err error) bool {
+	return errors.Is(err, batch.ErrUnavailable) || errors.Is(err, context.DeadlineExceeded)
 }
 
 // faultOf reads any error: the one place that gives errors their status.
@@ -104,9 +98,11 @@ func faultOf(err error) *fault {
 		return &fault{status: http.StatusNotFound, code: codeJobUnknown}
 	case errors.Is(err, job.ErrNameTaken):
 		return &fault{status: http.StatusUnprocessableEntity, code: codeNameTaken}
-	case errors.Is(err, context.DeadlineExceeded):
+	case away(err):
 		f, _ := errors.AsType[*fault](unavailable(err))
 		return f
+	case errors.Is(err, context.Canceled): // the caller's context, or it would have run out
+		return &fault{status: statusClientGone, code: codeService, cause: err}
 	default:
 		return &fault{status: http.StatusInternalServerError, code: codeService, cause: err}
 	}

@@ -24,6 +24,17 @@ func (e *itemError) Error() string { return e.code }
 // message is error_msg, or error_message.
 func (e *itemError) message(l probe.Language) string { return drsWords(e.code).In(l) }
 
+// stopped gives the answer to a call whose store went away at one of its items,
+// or nil if the call is to go on. As long as no item was changed the whole call
+// can be made again; later, what was changed has to be told.
+func stopped(ctx context.Context, changed int, err error) error {
+	err = late(ctx, err)
+	if changed > 0 || !away(err) {
+		return nil
+	}
+	return err
+}
+
 // item reads any error of one item.
 func (s *Server) item(ctx context.Context, id string, err error) *itemError {
 	if f, ok := errors.AsType[*itemError](err); ok {
@@ -69,10 +80,14 @@ func (s operations) CreateJobs(ctx context.Context, r wire.CreateJobsRequestObje
 	}
 	trees := bodyItems(x.tree)
 	answer := wire.CreateJobsResponse{Results: []wire.CreateJobResult{}, Count: len(r.Body.Jobs)}
+	created := 0
 	for i, given := range r.Body.Jobs {
 		records, err := s.newRecords(x.caller.Project, given, trees[i])
 		if err == nil {
 			err = s.parts.JobWriter.CreateJobs(ctx, records)
+		}
+		if stop := stopped(ctx, created, err); stop != nil {
+			return nil, stop
 		}
 		if err != nil {
 			f := s.item(ctx, "", err)
@@ -81,6 +96,7 @@ func (s operations) CreateJobs(ctx context.Context, r wire.CreateJobsRequestObje
 			})
 			continue
 		}
+		created++
 		one := wire.CreateJobResult{
 			ID: records[0].ID, Name: given.Name, Status: string(records[0].Status), CreateTime: millis(time.Now()),
 		}
@@ -226,7 +242,7 @@ func (s operations) PutJobState(ctx context.Context, r wire.PutJobStateRequestOb
 		ID: r.JobID, Project: x.caller.Project, Name: r.Body.Name, Status: job.Status(r.Body.Status), Role: role, ParentID: r.Body.ParentID, Mirrored: true,
 	})
 	if err != nil {
-		return nil, unread(err)
+		return nil, err
 	}
 	s.log.InfoContext(ctx, "job state put", "audit", "job", "request", x.id, "project", x.caller.Project, "caller", x.caller.Subject,
 		"job", known.ID, "status", known.Status, "role", known.Role)
@@ -246,7 +262,7 @@ func (s *Server) jobsByID(ctx context.Context, ids []string) (map[string]job.Rec
 	unique := slices.Compact(slices.Sorted(slices.Values(ids)))
 	records, err := s.parts.JobReader.Jobs(ctx, project, unique)
 	if err != nil {
-		return nil, unavailable(err)
+		return nil, err
 	}
 	found := make(map[string]job.Record, len(records))
 	for _, r := range records {

@@ -23,10 +23,17 @@ func (s operations) ModifyJobs(ctx context.Context, r wire.ModifyJobsRequestObje
 	}
 	trees := bodyItems(x.tree)
 	results := make([]wire.ActionResult, len(r.Body.Jobs))
+	changed := 0
 	for i, given := range r.Body.Jobs {
 		_, err := s.parts.JobWriter.UpdateJob(ctx, x.caller.Project, given.JobID, func(known *job.Record) error {
 			return s.modify(known, given, trees[i])
 		})
+		if stop := stopped(ctx, changed, err); stop != nil {
+			return nil, stop
+		}
+		if err == nil {
+			changed++
+		}
 		results[i] = s.acted(ctx, given.JobID, "modify", err)
 	}
 	return wire.ModifyJobs200JSONResponse{Results: results, Count: len(results)}, nil
@@ -141,8 +148,16 @@ func (s operations) DeleteJobs(ctx context.Context, r wire.DeleteJobsRequestObje
 		return nil, err
 	}
 	results := make([]wire.ActionResult, len(r.Body.Jobs))
+	changed := 0
 	for i, given := range r.Body.Jobs {
-		results[i] = s.acted(ctx, given.JobID, string(given.DeleteType), s.remove(ctx, given))
+		err := s.remove(ctx, given)
+		if stop := stopped(ctx, changed, err); stop != nil {
+			return nil, stop
+		}
+		if err == nil {
+			changed++
+		}
+		results[i] = s.acted(ctx, given.JobID, string(given.DeleteType), err)
 	}
 	return wire.DeleteJobs202JSONResponse{Results: results, Count: len(results)}, nil
 }
@@ -165,7 +180,7 @@ func (s *Server) remove(ctx context.Context, given wire.DeleteJob) error {
 			return nil
 		})
 		if err != nil && !errors.Is(err, job.ErrNotFound) {
-			return err
+			return s.item(ctx, child, err) // not stopped: its parent is changed
 		}
 	}
 	return nil
