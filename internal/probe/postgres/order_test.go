@@ -6,6 +6,7 @@ import (
 	"encoding/binary"
 	"io"
 	"net"
+	"strings"
 	"sync"
 	"testing"
 
@@ -90,6 +91,9 @@ func TestDemandsOutOfTurn(t *testing.T) {
 		{"MD5, then a part of SASL", []answer{say(md5), md5Answer, say(&pgproto3.AuthenticationSASLContinue{Data: []byte("r=")}), drains}, mismatch, probe.PhaseLogin, 1, 1},
 		{"SASL twice", []answer{scram("i=4096"), hears, say(sasl), drains}, mismatch, probe.PhaseLogin, 1, 2},
 		{"SASL, then MD5", []answer{scram("i=4096"), hears, say(md5), drains}, mismatch, probe.PhaseLogin, 1, 2},
+		{"SASL for a million rounds and one", []answer{scram("i=1000001"), drains}, probe.CodePeerAbusive, probe.PhaseLogin, 1, 1},
+		{"SASL for more than the driver does", []answer{scram("i=200000000"), drains}, probe.CodePeerAbusive, probe.PhaseLogin, 1, 1},
+		{"SASL with a challenge that hides the rounds", []answer{scram("m=" + strings.Repeat("x", 2000) + ",i=5000000"), drains}, mismatch, probe.PhaseLogin, 1, 1},
 		{"SASL out of nothing", []answer{say(&pgproto3.AuthenticationSASLContinue{Data: []byte("r=")}), drains}, mismatch, probe.PhaseProtocol, 0, 0},
 		{"ready without a login", []answer{say(ready()), drains}, mismatch, probe.PhaseProtocol, 0, 0},
 		{"does not wait for the answer", []answer{say(md5, let, ready()), md5Answer, (*fake).statements}, probe.CodeOK, "", 1, 1},

@@ -25,16 +25,12 @@ func (a *attempt) judge(err error) error {
 	if declined := a.notOffered(); declined != nil {
 		return declined
 	}
-	switch text := err.Error(); {
-	case strings.Contains(text, "iteration count from server too high"):
-		return probe.Fail(probe.CodePeerAbusive, errors.New("the server asks for excessive key derivation"))
-	case strings.Contains(text, "SCRAM"):
+	if strings.Contains(err.Error(), "SCRAM") {
 		// The exchange itself is wrong: the server does not know the password
 		// either, or does not speak SCRAM.
 		return &probe.Error{Code: probe.CodeProtocolMismatch, Phase: probe.PhaseLogin, Err: errors.New("the SCRAM exchange is not right")}
-	default:
-		return err
 	}
+	return err
 }
 
 // refused translates the server's own error.

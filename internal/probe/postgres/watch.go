@@ -44,8 +44,9 @@ type watch struct {
 	body     []byte // its beginning
 }
 
-// keepBody is how much of a message is looked at: a list of mechanisms.
-const keepBody = 256
+// keepBody is how much of a message is looked at: a list of mechanisms, or a
+// challenge, which has about 90 bytes.
+const keepBody = 1024
 
 func (w *watch) Read(p []byte) (int, error) {
 	n, err := w.reader.Read(p)
@@ -113,7 +114,9 @@ func (w *watch) demand() error {
 		w.accepted = true
 		s.Enter(probe.PhaseSession)
 		return nil
-	case authSASLMore, authSASLFinal:
+	case authSASLMore:
+		return challenge(w.body[4:])
+	case authSASLFinal:
 		return nil
 	}
 	w.demanded = kind
