@@ -113,6 +113,14 @@ func (m *Metrics) makeProbes() {
 	for _, lane := range lanes() {
 		m.queueWait.WithLabelValues(lane)
 	}
+	// What happens rarely, if ever, is there from the beginning: an increase
+	// is seen only from one scrape to the next, so that the first panic would
+	// raise no alert.
+	for _, e := range engines() {
+		m.reportsDropped.WithLabelValues(e)
+		m.loginsSent.WithLabelValues(e)
+		m.probePanics.WithLabelValues(e)
+	}
 }
 
 // StandsIn shows the networks of a worker.
@@ -178,14 +186,16 @@ func among(set []string, s string) string {
 	return other
 }
 
-func engine(e probe.Engine) string {
-	switch e {
-	case probe.MySQL, probe.Taurus, probe.PostgreSQL, probe.MongoDB, probe.GaussDBv5, probe.GaussDBv5HA, probe.Kafka, probe.Oracle:
-		return string(e)
-	default:
-		return other
+func engines() []string {
+	known := []probe.Engine{probe.MySQL, probe.Taurus, probe.PostgreSQL, probe.MongoDB, probe.GaussDBv5, probe.GaussDBv5HA, probe.Kafka, probe.Oracle}
+	names := make([]string, len(known))
+	for i, e := range known {
+		names[i] = string(e)
 	}
+	return names
 }
+
+func engine(e probe.Engine) string { return among(engines(), string(e)) }
 
 func method(s string) string {
 	return among([]string{"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"}, s)

@@ -156,13 +156,25 @@ func TestLabelsAreClosed(t *testing.T) {
 		"dialtone_http_requests_total":   1,
 		"dialtone_probes_started_total":  1,
 		"dialtone_tests_finished_total":  1,
-		"dialtone_probe_panics_total":    1,
+		"dialtone_probe_panics_total":    9, // eight of our own
 		"dialtone_probes_released_total": 3, // two of our own
 		"dialtone_tests_swept_total":     6, // five of our own
 		"dialtone_queue_wait_seconds":    3, // two of our own
 	} {
 		if got := len(series(t, m.Gatherer(), name)); got != want {
 			t.Errorf("%s has %d series, want %d", name, got, want)
+		}
+	}
+}
+
+// TestRareEventsStartAtZero: an alert on an increase sees the first one only
+// if the series was there before.
+func TestRareEventsStartAtZero(t *testing.T) {
+	t.Parallel()
+	g := telemetry.NewMetrics(telemetry.Build{}).Gatherer()
+	for _, name := range []string{"dialtone_probe_panics_total", "dialtone_reports_dropped_total", "dialtone_logins_sent_total"} {
+		if got := value(t, g, name, map[string]string{"engine": "mysql"}); got != 0 {
+			t.Errorf("%s is %v before anything happened, want 0", name, got)
 		}
 	}
 }
