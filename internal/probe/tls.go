@@ -40,6 +40,21 @@ func (s *Session) TLSConfig() *tls.Config {
 	}
 }
 
+// ProvesServer says whether a handshake that was accepted proves that the server
+// is the one meant: by the name in its certificate, or by the caller's own
+// authority. The system's roots without the name do not: whoever owns any name
+// at all gets a certificate under them. A nil TLS proves nothing.
+func (t *TLS) ProvesServer() bool {
+	switch {
+	case t == nil || t.Verify == VerifyNone:
+		return false
+	case t.Verify == VerifyFull:
+		return true
+	default:
+		return t.Certificate.IsSet()
+	}
+}
+
 // verifyConnection judges the handshake once at full strictness, and then
 // fails or warns as the target's own strictness demands.
 func (s *Session) verifyConnection(state tls.ConnectionState) error {

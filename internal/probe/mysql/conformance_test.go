@@ -25,7 +25,7 @@ import (
 
 func TestMain(m *testing.M) {
 	slog.SetDefault(slog.New(slog.DiscardHandler)) // the fake server's
-	m.Run()
+	probetest.TrustedBySystem(m, &public)
 }
 
 // account gives the fake its one user, and counts who asks for it. Others have

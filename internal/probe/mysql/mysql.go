@@ -38,8 +38,9 @@ import (
 // Config are the prober's tunables.
 type Config struct {
 	// AllowRecoverable permits logins that hand the server the password in a
-	// form it can read, without a verified certificate: clear text, or RSA
-	// with a key that the server itself has sent. Default false.
+	// form it can read, though it has not proven who it is
+	// (probe.TLS.ProvesServer): clear text, or RSA with a key that the server
+	// itself has sent. Default false.
 	AllowRecoverable bool
 	// ProgramName is the program_name of the connection attributes, as the
 	// server's session lists show it. Default "dialtone".
@@ -134,14 +135,11 @@ func (a *attempt) config(ctx context.Context) *mysql.Config {
 	return c
 }
 
-// verified says whether the other side proves who it is before the login.
-func (a *attempt) verified() bool {
-	t := a.session.Target.TLS
-	return t != nil && t.Verify != probe.VerifyNone
+// readable says whether the password may be sent so that the server can read
+// it: the other side must have proven who it is.
+func (a *attempt) readable() bool {
+	return a.cfg.AllowRecoverable || a.session.Target.TLS.ProvesServer()
 }
-
-// readable says whether the password may be sent so that the server can read it.
-func (a *attempt) readable() bool { return a.verified() || a.cfg.AllowRecoverable }
 
 // permit asks for the login. An error ends the connection.
 func (a *attempt) permit(ctx context.Context) error {

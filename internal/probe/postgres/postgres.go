@@ -30,8 +30,8 @@ import (
 
 // Config are the prober's tunables.
 type Config struct {
-	// AllowRecoverable permits clear-text passwords without a verified
-	// certificate. Default false.
+	// AllowRecoverable permits clear-text passwords to a server that has not
+	// proven who it is (probe.TLS.ProvesServer). Default false.
 	AllowRecoverable bool
 	// ProgramName is the application_name, as pg_stat_activity shows it.
 	// Default "dialtone".
@@ -164,8 +164,7 @@ func (a *attempt) tlsConfig() *tls.Config {
 // readable says whether the password may be sent so that the server can read
 // it: the other side must have proven who it is.
 func (a *attempt) readable() bool {
-	t := a.session.Target.TLS
-	return a.cfg.AllowRecoverable || t != nil && t.Verify != probe.VerifyNone
+	return a.cfg.AllowRecoverable || a.session.Target.TLS.ProvesServer()
 }
 
 // errSecondDial refuses what the driver does after some failures: it connects
