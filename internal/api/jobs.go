@@ -1,6 +1,7 @@
 package api
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"encoding/hex"
@@ -221,26 +222,18 @@ func millis(t time.Time) string { return strconv.FormatInt(t.UnixMilli(), 10) }
 // ours.
 func (s operations) PutJobState(ctx context.Context, r wire.PutJobStateRequestObject) (wire.PutJobStateResponseObject, error) {
 	x := exchangeOf(ctx)
-	role := job.Role(r.Body.Role)
-	if role == "" {
-		role = job.Standalone
+	given := job.Job{
+		ID: r.JobID, Project: x.caller.Project, Name: r.Body.Name, Status: job.Status(r.Body.Status), Role: job.Role(r.Body.Role),
+		ParentID: r.Body.ParentID, Mirrored: true,
 	}
 	problems := x.problems
-	child := role == job.Forward || role == job.Backward
-	switch {
-	case child && r.Body.ParentID == "":
-		problems = append(problems, problem{path: "parent_id", code: codeMissing, why: probe.Words{English: "a child names its parent", Chinese: "子任务必须指定父任务"}})
-	case !child && r.Body.ParentID != "":
-		problems = append(problems, problem{path: "parent_id", code: codeInvalid, why: probe.Words{English: "only a child has a parent", Chinese: "只有子任务才有父任务"}})
-	case child && r.Body.ParentID == r.JobID:
-		problems = append(problems, problem{path: "parent_id", code: codeInvalid, why: probe.Words{English: "a job is not its own parent", Chinese: "任务不能是自身的父任务"}})
+	if given.Role != "" {
+		problems = append(problems, placeRules(given)...)
 	}
 	if err := refused(problems); err != nil {
 		return nil, err
 	}
-	known, created, err := s.parts.JobWriter.PutJobState(ctx, job.Job{
-		ID: r.JobID, Project: x.caller.Project, Name: r.Body.Name, Status: job.Status(r.Body.Status), Role: role, ParentID: r.Body.ParentID, Mirrored: true,
-	})
+	known, created, err := s.putState(ctx, given)
 	if err != nil {
 		return nil, err
 	}
@@ -254,6 +247,46 @@ func (s operations) PutJobState(ctx context.Context, r wire.PutJobStateRequestOb
 		return wire.PutJobState201JSONResponse(view), nil
 	}
 	return wire.PutJobState200JSONResponse(view), nil
+}
+
+// placeRules are the rules of role and parent_id.
+func placeRules(j job.Job) []problem {
+	child := j.Role == job.Forward || j.Role == job.Backward
+	switch {
+	case child && j.ParentID == "":
+		return []problem{{path: "parent_id", code: codeMissing, why: probe.Words{English: "a child names its parent", Chinese: "子任务必须指定父任务"}}}
+	case !child && j.ParentID != "":
+		return []problem{{path: "parent_id", code: codeInvalid, why: probe.Words{English: "only a child has a parent", Chinese: "只有子任务才有父任务"}}}
+	case child && j.ParentID == j.ID:
+		return []problem{{path: "parent_id", code: codeInvalid, why: probe.Words{English: "a job is not its own parent", Chinese: "任务不能是自身的父任务"}}}
+	default:
+		return nil
+	}
+}
+
+// putState stores a state. Without a role a known job stays what it is, and a
+// new one stands alone.
+func (s *Server) putState(ctx context.Context, given job.Job) (known job.Job, created bool, err error) {
+	if given.Role != "" {
+		return s.parts.JobWriter.PutJobState(ctx, given)
+	}
+	changed, err := s.parts.JobWriter.UpdateJob(ctx, given.Project, given.ID, func(r *job.Record) error {
+		r.Status = given.Status
+		r.Name = cmp.Or(given.Name, r.Name)
+		r.ParentID = cmp.Or(given.ParentID, r.ParentID)
+		if given.ParentID == "" {
+			return nil
+		}
+		return refused(placeRules(r.Job))
+	})
+	if err == nil || !errors.Is(err, job.ErrNotFound) {
+		return changed.Job, false, err
+	}
+	given.Role = job.Standalone
+	if err := refused(placeRules(given)); err != nil {
+		return job.Job{}, false, err
+	}
+	return s.parts.JobWriter.PutJobState(ctx, given)
 }
 
 // jobsByID reads jobs into a map.

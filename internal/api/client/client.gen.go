@@ -1246,12 +1246,12 @@ type JobState struct {
 	// ParentID Mandatory for forward and backward.
 	ParentID string `json:"parent_id,omitempty,omitzero"`
 
-	// Role standalone if absent.
+	// Role If absent a known job keeps its role and parent_id, and a new one is standalone.
 	Role   JobStateRole `json:"role,omitempty,omitzero"`
 	Status JobStatus    `json:"status"`
 }
 
-// JobStateRole standalone if absent.
+// JobStateRole If absent a known job keeps its role and parent_id, and a new one is standalone.
 type JobStateRole string
 
 // JobStatus defines model for JobStatus.
