@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/labstack/echo/v4"
+	"golang.org/x/sync/semaphore"
 
 	"dialtone/internal/api/wire"
 	"dialtone/internal/auth"
@@ -27,6 +28,8 @@ var document []byte
 
 // Authenticator says who calls.
 type Authenticator interface {
+	// Precheck refuses what Verify would refuse whatever the body is.
+	Precheck(ctx context.Context, r *http.Request, project string) error
 	Verify(ctx context.Context, r *http.Request, body []byte, project string) (auth.Caller, error)
 }
 
@@ -112,6 +115,9 @@ type Config struct {
 	MaxObjects int
 	// MaxBody is the longest request body in bytes. Default 16 MiB.
 	MaxBody int64
+	// BodyMemory is how many bytes of bodies are held at once, each until its
+	// request is answered. Default 256 MiB, or MaxBody if that is more.
+	BodyMemory int64
 	// BodyTimeout is how long a body may take to arrive. Default 30 s.
 	BodyTimeout time.Duration
 	// Wait is how long a synchronous caller waits for its batch. Default 60 s;
@@ -151,6 +157,7 @@ func (c Config) withDefaults() Config {
 	c.MaxEntries = cmp.Or(c.MaxEntries, 10)
 	c.MaxObjects = cmp.Or(c.MaxObjects, 64)
 	c.MaxBody = cmp.Or(c.MaxBody, 16<<20)
+	c.BodyMemory = cmp.Or(c.BodyMemory, max(256<<20, c.MaxBody))
 	c.BodyTimeout = cmp.Or(c.BodyTimeout, 30*time.Second)
 	c.Wait = cmp.Or(c.Wait, time.Minute)
 	c.SubmitTimeout = cmp.Or(c.SubmitTimeout, 10*time.Second)
@@ -173,7 +180,7 @@ func (c Config) withDefaults() Config {
 func (c Config) validate() error {
 	var errs []error
 	for name, n := range map[string]int64{
-		"MaxEntries": int64(c.MaxEntries), "MaxObjects": int64(c.MaxObjects), "MaxBody": c.MaxBody, "BodyTimeout": int64(c.BodyTimeout),
+		"MaxEntries": int64(c.MaxEntries), "MaxObjects": int64(c.MaxObjects), "MaxBody": c.MaxBody, "BodyMemory": c.BodyMemory, "BodyTimeout": int64(c.BodyTimeout),
 		"Wait": int64(c.Wait), "SubmitTimeout": int64(c.SubmitTimeout), "EndTimeout": int64(c.EndTimeout),
 		"CallTimeout": int64(c.CallTimeout), "EventTimeout": int64(c.EventTimeout),
 		"Burst": int64(c.Burst), "EventPoll": int64(c.EventPoll), "Heartbeat": int64(c.Heartbeat),
@@ -181,6 +188,9 @@ func (c Config) validate() error {
 		if n <= 0 {
 			errs = append(errs, fmt.Errorf("api: %s must be positive", name))
 		}
+	}
+	if c.BodyMemory < c.MaxBody {
+		errs = append(errs, fmt.Errorf("api: BodyMemory of %d bytes does not hold a body of MaxBody, %d", c.BodyMemory, c.MaxBody))
 	}
 	if whole := c.SubmitTimeout + c.Wait + c.EndTimeout; whole >= 120*time.Second {
 		errs = append(errs, fmt.Errorf("api: SubmitTimeout, Wait and EndTimeout add up to %s; clients give up after 120 s", whole))
@@ -195,6 +205,7 @@ type Server struct {
 	parts   Parts
 	cfg     Config
 	limits  *limits
+	bodies  *semaphore.Weighted
 	handler http.Handler
 	// draining ends when event streams are to end.
 	draining context.Context //nolint:containedctx // a switch for all streams, not a request's context
@@ -214,7 +225,7 @@ func New(log *slog.Logger, parts Parts, cfg Config) (*Server, error) {
 	if parts.Observer == nil {
 		parts.Observer = quiet{}
 	}
-	s := &Server{reader: r, log: log, parts: parts, cfg: cfg, limits: newLimits(cfg.RequestsPerSecond, cfg.Burst)}
+	s := &Server{reader: r, log: log, parts: parts, cfg: cfg, limits: newLimits(cfg.RequestsPerSecond, cfg.Burst), bodies: semaphore.NewWeighted(cfg.BodyMemory)}
 	s.draining, s.drain = context.WithCancel(context.Background())
 	s.handler = s.route()
 	return s, nil

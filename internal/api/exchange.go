@@ -5,12 +5,10 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"log/slog"
 	"mime"
 	"net/http"
 	"net/url"
-	"os"
 	"runtime/debug"
 	"slices"
 	"strings"
@@ -154,59 +152,6 @@ func prefersAsync(h http.Header) bool {
 // open says whether a route needs no credentials: the document, and requests
 // that no route takes.
 func open(c echo.Context) bool { return c.Param("project_id") == "" }
-
-// identify checks what can be known before the body is touched, and reads it:
-// a signature is made over the bytes received.
-func (s *Server) identify(next echo.HandlerFunc) echo.HandlerFunc {
-	return func(c echo.Context) error {
-		r := c.Request()
-		if open(c) {
-			return next(c)
-		}
-		if r.Header.Get("Content-Encoding") != "" && !strings.EqualFold(r.Header.Get("Content-Encoding"), "identity") {
-			return unsupported(probe.Words{English: "The body must not be compressed.", Chinese: "请求体不能压缩"})
-		}
-		body, err := s.receive(c)
-		if err != nil {
-			return err
-		}
-		exchangeOf(r.Context()).body = body
-		return next(c)
-	}
-}
-
-func unsupported(words probe.Words) error {
-	return &fault{status: http.StatusUnsupportedMediaType, code: codeMalformed, words: words}
-}
-
-// receive reads the body within its bounds of size and time.
-func (s *Server) receive(c echo.Context) ([]byte, error) {
-	r := c.Request()
-	tooLarge := &fault{status: http.StatusRequestEntityTooLarge, code: codeMalformed, words: probe.Words{
-		English: "The body is too large.", Chinese: "请求体过大",
-	}}
-	if r.ContentLength > s.cfg.MaxBody {
-		return nil, tooLarge
-	}
-	control := http.NewResponseController(c.Response())
-	timed := control.SetReadDeadline(time.Now().Add(s.cfg.BodyTimeout)) == nil
-	body, err := io.ReadAll(http.MaxBytesReader(c.Response(), r.Body, s.cfg.MaxBody))
-	if err == nil {
-		if timed {
-			_ = control.SetReadDeadline(time.Time{}) // or a long wait would look like a lost client
-		}
-		return body, nil
-	}
-	// What is left of the body is not waited for.
-	c.Response().Header().Set("Connection", "close")
-	if _, long := errors.AsType[*http.MaxBytesError](err); long {
-		return nil, tooLarge
-	}
-	if errors.Is(err, os.ErrDeadlineExceeded) {
-		return nil, &fault{status: http.StatusRequestTimeout, code: codeMalformed, words: probe.Words{English: "The body did not arrive in time.", Chinese: "请求体未能及时送达"}}
-	}
-	return nil, &fault{status: http.StatusBadRequest, code: codeMalformed, words: probe.Words{English: "The body did not arrive whole.", Chinese: "请求体不完整"}}
-}
 
 // authenticate says who calls, and whether that caller may do this.
 func (s *Server) authenticate(next echo.HandlerFunc) echo.HandlerFunc {

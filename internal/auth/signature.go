@@ -17,21 +17,38 @@ import (
 // dateLayout is that of X-Sdk-Date, always UTC.
 const dateLayout = "20060102T150405Z"
 
-// verifySigned checks in order of cost: shape and time first, the body's hash
-// only for a key that exists, the project only once the key is proven.
-func (v *Verifier) verifySigned(r *http.Request, header string, body []byte, project string) (Caller, *Error) {
+// claim is what a signed request says of itself, nothing of it proven.
+type claim struct {
+	authorization
+	date string
+	key  *accessKey
+}
+
+// claimed reads what can be told without the body, in order of cost.
+func (v *Verifier) claimed(h http.Header, header string) (claim, *Error) {
 	a, err := parseAuthorization(header)
 	if err != nil {
-		return Caller{}, err
+		return claim{}, err
 	}
-	date, err := v.signedDate(r.Header, a)
+	date, err := v.signedDate(h, a)
 	if err != nil {
-		return Caller{}, err
+		return claim{}, err
 	}
 	key, known := v.index.Load().keys[a.accessKey]
 	if !known {
-		return Caller{}, refuse(UnknownKey, "the access key is not known")
+		return claim{}, refuse(UnknownKey, "the access key is not known")
 	}
+	return claim{a, date, key}, nil
+}
+
+// verifySigned checks in order of cost: shape and time first, the body's hash
+// only for a key that exists, the project only once the key is proven.
+func (v *Verifier) verifySigned(r *http.Request, header string, body []byte, project string) (Caller, *Error) {
+	said, err := v.claimed(r.Header, header)
+	if err != nil {
+		return Caller{}, err
+	}
+	a, date, key := said.authorization, said.date, said.key
 	c, err := canonicalize(r, a, body)
 	if err != nil {
 		return Caller{}, err

@@ -109,20 +109,56 @@ func (v *Verifier) Close() {
 // whoever has seen it until its time is MaxSkew old: the scheme has no nonce,
 // and clients depend on that; TLS is what keeps others from seeing it.
 func (v *Verifier) Verify(ctx context.Context, r *http.Request, body []byte, project string) (Caller, error) {
-	if authorizations := r.Header.Values("Authorization"); len(authorizations) > 0 && isSignature(authorizations[0]) {
-		if len(authorizations) > 1 {
-			return Caller{}, refuse(BadSignature, "more than one Authorization header")
-		}
-		return wrap(v.verifySigned(r, authorizations[0], body, project))
+	c, err := credentialOf(r.Header)
+	switch {
+	case err != nil:
+		return Caller{}, err
+	case c.signature != "":
+		return wrap(v.verifySigned(r, c.signature, body, project))
+	default:
+		return wrap(v.verifyToken(ctx, c.token, project))
 	}
-	tokens := r.Header.Values("X-Auth-Token")
+}
+
+// Precheck refuses with an *Error what Verify would refuse whatever the body
+// is, so that nobody has to read a stranger's body: all that is wrong with a
+// token, and of a signature its form, its time and its access key. It is no
+// proof: call Verify as well. How soon a refusal comes tells whether an access
+// key exists, as its text does not; access keys are no secrets.
+func (v *Verifier) Precheck(ctx context.Context, r *http.Request, project string) error {
+	c, err := credentialOf(r.Header)
+	if err != nil {
+		return err
+	}
+	if c.signature == "" {
+		_, err := wrap(v.verifyToken(ctx, c.token, project))
+		return err
+	}
+	if _, err := v.claimed(r.Header, c.signature); err != nil {
+		return err
+	}
+	return nil
+}
+
+// credential is what a request comes with: a signature, which then decides,
+// or a token.
+type credential struct{ signature, token string }
+
+func credentialOf(h http.Header) (credential, error) {
+	if authorizations := h.Values("Authorization"); len(authorizations) > 0 && isSignature(authorizations[0]) {
+		if len(authorizations) > 1 {
+			return credential{}, refuse(BadSignature, "more than one Authorization header")
+		}
+		return credential{signature: authorizations[0]}, nil
+	}
+	tokens := h.Values("X-Auth-Token")
 	switch {
 	case len(tokens) == 0 || len(tokens) == 1 && tokens[0] == "":
-		return Caller{}, refuse(NoCredential, "neither X-Auth-Token nor a signature")
+		return credential{}, refuse(NoCredential, "neither X-Auth-Token nor a signature")
 	case len(tokens) > 1:
-		return Caller{}, refuse(BadToken, "more than one X-Auth-Token header")
+		return credential{}, refuse(BadToken, "more than one X-Auth-Token header")
 	}
-	return wrap(v.verifyToken(ctx, tokens[0], project))
+	return credential{token: tokens[0]}, nil
 }
 
 // wrap keeps a nil *Error from becoming an error that is not nil.
