@@ -27,8 +27,9 @@ const (
 
 // Plugins that need particular care.
 const (
-	nativePlugin = "mysql_native_password"
-	sha256Plugin = "sha256_password"
+	nativePlugin  = "mysql_native_password"
+	sha256Plugin  = "sha256_password"
+	cachingPlugin = "caching_sha2_password"
 )
 
 // maxGreeting bounds the first packet: real ones have 60 to 200 bytes.
@@ -45,6 +46,14 @@ type greeting struct {
 
 func (g *greeting) offersTLS() bool { return g.capabilities&capTLS != 0 }
 
+// shown is the plugin that the driver is told of.
+func (g *greeting) shown(overTLS bool) string {
+	if overTLS && g.plugin == sha256Plugin {
+		return nativePlugin
+	}
+	return g.plugin
+}
+
 // forDriver is the packet as the driver shall see it: without LOCAL INFILE,
 // which it would otherwise declare, though it refuses every file. Over TLS
 // another plugin takes the place of sha256_password: the driver, who knows of
@@ -53,8 +62,8 @@ func (g *greeting) offersTLS() bool { return g.capabilities&capTLS != 0 }
 func (g *greeting) forDriver(packet []byte, overTLS bool) []byte {
 	shown := bytes.Clone(packet)
 	shown[g.capabilityAt] &^= capLocalFiles
-	if overTLS && g.plugin == sha256Plugin {
-		shown = append(append(shown[:g.pluginAt], nativePlugin...), 0)
+	if plugin := g.shown(overTLS); plugin != g.plugin {
+		shown = append(append(shown[:g.pluginAt], plugin...), 0)
 		size := len(shown) - 4
 		shown[0], shown[1] = byte(size&0xff), byte(size>>8&0xff)
 	}

@@ -26,6 +26,9 @@ const (
 	askKeyCaching = 0x02
 )
 
+// fastLogin is what caching_sha2_password says when a proof was enough.
+const fastLogin = 0x03
+
 const (
 	// keepFirst is how much of a packet is looked at.
 	keepFirst = 4 << 10
@@ -42,6 +45,11 @@ const (
 // permission before the first byte of the login leaves, notes the method, and
 // stops the driver where it would hand over the password in a readable form.
 //
+// The two sides take turns: a server that says more before its demand is
+// answered is refused, because the answer would be judged by what came last
+// and not by what the driver answers. It may ask to switch once, may ask for
+// more only with the methods that do, and gets the password itself once.
+//
 // Over TLS the driver believes the connection to be plain. Where the server
 // wants the password itself and may have it, the answer is given here.
 type watched struct {
@@ -53,8 +61,11 @@ type watched struct {
 	login   bool                                 // the login is not over
 	encrypt func(login []byte) (net.Conn, error) // nil: there is nothing to encrypt, or it is done
 	permit  func() error                         // nil: was asked
-	plugin  string                               // what the server has asked to switch to
-	asked   bool                                 // the server's last packet asked for more than a proof
+	plugin  string                               // the method in use
+	settled bool                                 // the method is not to change any more
+	owed    bool                                 // the server waits for an answer
+	asked   bool                                 // and it is to be more than a proof
+	given   bool                                 // the password itself has left
 	swallow bool                                 // the driver's next packet is for nobody
 	// shift is how far the server's numbers of packets are ahead of those
 	// that the driver counts.
@@ -84,6 +95,9 @@ func (w *watched) Read(p []byte) (int, error) {
 // follow reads the server's packets along and renumbers them during the login.
 func (w *watched) follow(p []byte) error {
 	for i := range p {
+		if w.login && w.owed {
+			return outOfTurn("more before the answer")
+		}
 		switch {
 		case w.header < 3:
 			w.left |= int(p[i]) << (8 * w.header)
@@ -127,18 +141,30 @@ func (w *watched) packet() error {
 	case !w.sound(kind):
 		return probe.Fail(probe.CodeProtocolMismatch, errors.New("a packet of the login is cut short"))
 	}
-	w.asked = false
 	switch kind {
 	case packetOK, packetError:
 		w.login = false
 	case packetMoreData:
-		w.asked = true
+		if w.given || w.plugin != cachingPlugin && w.plugin != sha256Plugin {
+			return outOfTurn("a demand for more than the method gives")
+		}
+		w.settled = true
+		// The one that asks for nothing says that the proof was good.
+		w.owed = w.plugin != cachingPlugin || w.first[1] != fastLogin
+		w.asked = w.owed
 	case packetAuthSwitch:
+		if w.settled {
+			return outOfTurn("a switch of the method")
+		}
 		name, _, _ := bytes.Cut(w.first[1:], []byte{0})
-		w.plugin = string(name)
+		w.plugin, w.settled, w.owed = string(name), true, true
 		w.attempt.session.Mechanism(w.plugin)
 	}
 	return nil
+}
+
+func outOfTurn(what string) error {
+	return probe.Fail(probe.CodeProtocolMismatch, errors.New("out of turn: "+what))
 }
 
 // sound says whether the driver can read a packet of the login: it would
@@ -161,7 +187,7 @@ func (w *watched) sound(kind byte) bool {
 		name, data, _ := bytes.Cut(body, []byte{0})
 		return string(name) != nativePlugin || len(bytes.TrimSuffix(data, []byte{0})) >= scrambleSize
 	case packetMoreData:
-		return len(body) <= 1 || holdsRSAKey(body)
+		return len(body) == 1 || holdsRSAKey(body)
 	default:
 		return true // the driver knows that it is wrong
 	}
@@ -224,28 +250,38 @@ func (w *watched) leave(packet []byte) ([]byte, error) {
 		w.stream, w.encrypt, w.shift = conn, nil, 1
 		packet[5] |= capTLS >> 8 // the login says once more what was asked for
 	}
-	if w.permit != nil {
-		permit := w.permit
-		w.permit = nil
-		a.session.Mechanism(a.greet.plugin)
-		return packet, permit()
-	}
 	overTLS := a.session.Target.TLS != nil
+	if w.permit != nil {
+		if err := w.permit(); err != nil {
+			return nil, err
+		}
+		w.permit = nil
+		w.plugin = a.greet.shown(overTLS)
+		a.session.Mechanism(a.greet.plugin)
+		return packet, nil
+	}
+	if !w.owed {
+		return nil, outOfTurn("the driver answers what was not asked")
+	}
 	// Every proof fits into one answer. What is asked for after it is the
 	// password itself, under a key of the server's own choice or none.
-	wantsPassword := w.asked || overTLS && w.plugin == sha256Plugin && isByte(packet, askKeySHA256)
+	asked := w.asked
+	w.owed, w.asked = false, false
+	wantsPassword := asked || overTLS && w.plugin == sha256Plugin && isByte(packet, askKeySHA256)
 	switch {
 	case !wantsPassword:
 		return packet, nil
 	case !a.readable():
 		return nil, probe.Fail(probe.CodeInsecureLogin, errors.New("the server asks for the password itself"))
 	case !overTLS:
+		w.given = !isByte(packet, askKeyCaching)
 		return packet, nil
 	case isByte(packet, askKeyCaching):
 		// The driver gets a key to encrypt with; what it encrypts is dropped.
 		w.swallow = true
 		w.pending = frame(packet[3]+1, string(rune(packetMoreData))+decoyKey)
 	}
+	w.given = true
 	return frame(packet[3], a.session.Target.Password.Reveal()+"\x00"), nil
 }
 
