@@ -140,6 +140,8 @@ type Config struct {
 	// no other is refused what changes or tests. Default reader and
 	// DRS ReadOnlyAccess.
 	Readers []string
+	// Streams is how many event streams a project may have open. Default 64.
+	Streams int
 	// EventPoll is how often an event stream looks for news. Default 400 ms.
 	EventPoll time.Duration
 	// Heartbeat is how often an idle event stream says that it lives. Default
@@ -166,6 +168,7 @@ func (c Config) withDefaults() Config {
 	c.EndTimeout = cmp.Or(c.EndTimeout, 5*time.Second)
 	c.RequestsPerSecond = cmp.Or(c.RequestsPerSecond, 100)
 	c.Burst = cmp.Or(c.Burst, 400)
+	c.Streams = cmp.Or(c.Streams, 64)
 	c.EventPoll = cmp.Or(c.EventPoll, 400*time.Millisecond)
 	c.Heartbeat = cmp.Or(c.Heartbeat, 15*time.Second)
 	if c.Readers == nil {
@@ -182,7 +185,7 @@ func (c Config) validate() error {
 	for name, n := range map[string]int64{
 		"MaxEntries": int64(c.MaxEntries), "MaxObjects": int64(c.MaxObjects), "MaxBody": c.MaxBody, "BodyMemory": c.BodyMemory, "BodyTimeout": int64(c.BodyTimeout),
 		"Wait": int64(c.Wait), "SubmitTimeout": int64(c.SubmitTimeout), "EndTimeout": int64(c.EndTimeout),
-		"CallTimeout": int64(c.CallTimeout), "EventTimeout": int64(c.EventTimeout),
+		"CallTimeout": int64(c.CallTimeout), "Streams": int64(c.Streams), "EventTimeout": int64(c.EventTimeout),
 		"Burst": int64(c.Burst), "EventPoll": int64(c.EventPoll), "Heartbeat": int64(c.Heartbeat),
 	} {
 		if n <= 0 {
@@ -206,6 +209,7 @@ type Server struct {
 	cfg     Config
 	limits  *limits
 	bodies  *semaphore.Weighted
+	streams *streams
 	handler http.Handler
 	// draining ends when event streams are to end.
 	draining context.Context //nolint:containedctx // a switch for all streams, not a request's context
@@ -225,7 +229,7 @@ func New(log *slog.Logger, parts Parts, cfg Config) (*Server, error) {
 	if parts.Observer == nil {
 		parts.Observer = quiet{}
 	}
-	s := &Server{reader: r, log: log, parts: parts, cfg: cfg, limits: newLimits(cfg.RequestsPerSecond, cfg.Burst), bodies: semaphore.NewWeighted(cfg.BodyMemory)}
+	s := &Server{reader: r, log: log, parts: parts, cfg: cfg, limits: newLimits(cfg.RequestsPerSecond, cfg.Burst), bodies: semaphore.NewWeighted(cfg.BodyMemory), streams: newStreams(cfg.Streams)}
 	s.draining, s.drain = context.WithCancel(context.Background())
 	s.handler = s.route()
 	return s, nil
@@ -247,7 +251,7 @@ func (s *Server) route() http.Handler {
 	e.HideBanner, e.HidePort = true, true
 	e.HTTPErrorHandler = s.fail
 	e.Binder = treeBinder{}
-	e.Use(s.observe, s.identify, s.authenticate, s.limit, s.check)
+	e.Use(s.observe, s.identify, s.authenticate, s.limit, s.check, s.limitStreams)
 	strict := wire.NewStrictHandler(operations{s}, []wire.StrictMiddlewareFunc{s.bound})
 	wire.RegisterHandlers(e, strict)
 	if s.cfg.Middleware != nil {

@@ -13,6 +13,9 @@ import (
 	"dialtone/internal/batch"
 )
 
+// eventsRoute is the route of the event streams.
+const eventsRoute = "/v3/:project_id/batch-connections/:batch_id/events"
+
 // StreamBatchEvents follows a batch. What does not exist is answered before
 // the stream begins.
 func (s operations) StreamBatchEvents(ctx context.Context, r wire.StreamBatchEventsRequestObject) (wire.StreamBatchEventsResponseObject, error) {

@@ -199,6 +199,21 @@ func (s *Server) limit(next echo.HandlerFunc) echo.HandlerFunc {
 	}
 }
 
+// limitStreams refuses an event stream to a project that has enough.
+func (s *Server) limitStreams(next echo.HandlerFunc) echo.HandlerFunc {
+	return func(c echo.Context) error {
+		if c.Path() != eventsRoute {
+			return next(c)
+		}
+		project := exchangeOf(c.Request().Context()).caller.Project
+		if !s.streams.open(project) {
+			return &fault{status: http.StatusTooManyRequests, code: codeThrottled, after: time.Second}
+		}
+		defer s.streams.end(project)
+		return next(c)
+	}
+}
+
 // read checks parameters and body against the document. What is wrong with the
 // body is not answered yet where the handler has rules of its own to add.
 func (s *Server) check(next echo.HandlerFunc) echo.HandlerFunc {

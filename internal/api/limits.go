@@ -60,3 +60,33 @@ func (l *limits) take(project string, now time.Time) time.Duration {
 	}
 	return after
 }
+
+// streams counts the open event streams of each project that has any.
+type streams struct {
+	most int
+
+	mu    sync.Mutex
+	count map[string]int
+}
+
+func newStreams(most int) *streams { return &streams{most: most, count: map[string]int{}} }
+
+// open counts one more, unless there are enough.
+func (s *streams) open(project string) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.count[project] >= s.most {
+		return false
+	}
+	s.count[project]++
+	return true
+}
+
+// end takes back an open that was granted.
+func (s *streams) end(project string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.count[project]--; s.count[project] <= 0 {
+		delete(s.count, project)
+	}
+}

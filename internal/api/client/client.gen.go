@@ -1950,7 +1950,8 @@ type ClientInterface interface {
 
 	// StreamBatchEvents Follow a batch
 	//
-	// Streams the end of each test as a server-sent event. Last-Event-ID resumes after that event.
+	// Streams the end of each test as a server-sent event. Last-Event-ID resumes after that event. A project may have
+	// 64 streams open per api process; one more is answered with 429.
 	//
 	// Corresponds with GET /v3/{project_id}/batch-connections/{batch_id}/events (the `StreamBatchEvents` operationId).
 	StreamBatchEvents(ctx context.Context, projectID ProjectID, batchID BatchID, params *StreamBatchEventsParams, reqEditors ...RequestEditorFn) (*http.Response, error)
@@ -2179,7 +2180,8 @@ func (c *Client) CancelBatch(ctx context.Context, projectID ProjectID, batchID B
 
 // StreamBatchEvents Follow a batch
 //
-// Streams the end of each test as a server-sent event. Last-Event-ID resumes after that event.
+// Streams the end of each test as a server-sent event. Last-Event-ID resumes after that event. A project may have
+// 64 streams open per api process; one more is answered with 429.
 //
 // Corresponds with GET /v3/{project_id}/batch-connections/{batch_id}/events (the `StreamBatchEvents` operationId).
 func (c *Client) StreamBatchEvents(ctx context.Context, projectID ProjectID, batchID BatchID, params *StreamBatchEventsParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
@@ -3463,7 +3465,8 @@ type ClientWithResponsesInterface interface {
 
 	// StreamBatchEventsWithResponse Follow a batch
 	//
-	// Streams the end of each test as a server-sent event. Last-Event-ID resumes after that event.
+	// Streams the end of each test as a server-sent event. Last-Event-ID resumes after that event. A project may have
+	// 64 streams open per api process; one more is answered with 429.
 	//
 	// Returns a wrapper object for the known response body format(s).
 	//
@@ -4355,7 +4358,8 @@ func (c *ClientWithResponses) CancelBatchWithResponse(ctx context.Context, proje
 
 // StreamBatchEventsWithResponse Follow a batch
 //
-// Streams the end of each test as a server-sent event. Last-Event-ID resumes after that event.
+// Streams the end of each test as a server-sent event. Last-Event-ID resumes after that event. A project may have
+// 64 streams open per api process; one more is answered with 429.
 //
 // Returns a wrapper object for the known response body format(s).
 //
