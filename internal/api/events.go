@@ -22,15 +22,15 @@ func (s operations) StreamBatchEvents(ctx context.Context, r wire.StreamBatchEve
 	x := exchangeOf(ctx)
 	f := follower{Server: s.Server, ctx: ctx, exchange: x, batch: r.BatchID, seen: r.Params.LastEventID}
 	var err error
-	if f.first, f.tests, err = f.news(); err != nil {
+	if f.first, f.tests, err = f.news(ctx); err != nil {
 		return nil, err
 	}
 	return &f, nil
 }
 
 // news reads what has happened since.
-func (f *follower) news() (batch.Batch, []batch.Test, error) {
-	ctx, cancel := context.WithTimeout(f.ctx, f.cfg.EventTimeout)
+func (f *follower) news(ctx context.Context) (batch.Batch, []batch.Test, error) {
+	ctx, cancel := context.WithTimeout(ctx, f.cfg.EventTimeout)
 	defer cancel()
 	b, tests, err := f.parts.Batches.Events(ctx, f.exchange.caller.Project, f.batch, f.seen)
 	return b, tests, late(ctx, err)
@@ -93,7 +93,7 @@ func (f *follower) VisitStreamBatchEventsResponse(w http.ResponseWriter) error {
 			}
 		}
 		var err error
-		if b, tests, err = f.news(); err != nil {
+		if b, tests, err = f.news(f.ctx); err != nil {
 			if f.ctx.Err() != nil || errors.Is(err, batch.ErrNotFound) { // it was cleaned away
 				return nil
 			}
