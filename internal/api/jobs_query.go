@@ -200,7 +200,7 @@ func (s *Server) jobsPage(ctx context.Context, f job.Filter, want *wire.ListJobs
 	}
 	found, total, err := s.parts.JobReader.ListJobs(ctx, f)
 	if err != nil {
-		return nil, 0, unavailable(err)
+		return nil, 0, err
 	}
 	if !inDetail {
 		return found, total, nil
