@@ -109,9 +109,11 @@ func TestDeadWorkerAndLostRedis(t *testing.T) {
 	env := []string{"DIALTONE_JOBS=any", "DIALTONE_PROBE_TIMEOUT=3s", "DIALTONE_CONNECT_TIMEOUT=1s"}
 	s := system.Start(t, system.Options{Workers: 1, Env: env})
 	pit := system.Tarpit(t)
+	gate := system.NewGate(t, system.Need(t, "DIALTONE_TEST_MARIADB_ADDR"))
+	gate.HoldGreetings(5) // or some would have been in mid-login
 	var entries []system.Entry
 	for i := range 10 {
-		e := system.MariaDB(t, "dt_native").With(system.Entry{"id": fmt.Sprintf("job-%d", i)})
+		e := system.MariaDB(t, "dt_native").With(system.Entry{"id": fmt.Sprintf("job-%d", i)}).At(t, gate.Addr)
 		if i < 5 {
 			e = e.At(t, pit)
 		}
@@ -127,10 +129,11 @@ func TestDeadWorkerAndLostRedis(t *testing.T) {
 		answered <- reply{a, err}
 	}()
 	first := s.Workers[0]
-	system.Eventually(t, system.WaitForServers, "the tarpits are being probed", func() bool { return running(s) >= 5 })
+	system.Eventually(t, system.WaitForServers, "all are being probed", func() bool { return running(s) == 10 && gate.Waiting() == 5 })
 	first.Kill()
-	s.StartWorker()
+	gate.Release()
 	s.FlushRedis()
+	s.StartWorker()
 	r := <-answered
 	if r.err != nil || r.a.Status != http.StatusOK {
 		t.Fatalf("answer %d %s %v", r.a.Status, r.a.Body, r.err)
@@ -147,6 +150,9 @@ func TestDeadWorkerAndLostRedis(t *testing.T) {
 		if test.Report.Code != want {
 			t.Errorf("entry %d: %s, want %s", i, test.Report.Code, want)
 		}
+	}
+	if n := gate.Logins(); n != 5 {
+		t.Errorf("%d logins for five tests", n)
 	}
 }
 

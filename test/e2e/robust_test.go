@@ -203,8 +203,8 @@ func TestWaitEnds(t *testing.T) {
 	t.Parallel()
 	// One probe at a time, of which the wait sees the end of one.
 	s := system.Start(t, system.Options{Env: []string{
-		"DIALTONE_JOBS=any", "DIALTONE_WORKER_CONCURRENCY=1", "DIALTONE_CONNECT_TIMEOUT=500ms", "DIALTONE_PROBE_TIMEOUT=1500ms",
-		"DIALTONE_LEASE_SLACK=100ms", "DIALTONE_TASK_SLACK=1s", "DIALTONE_WAIT=2700ms",
+		"DIALTONE_JOBS=any", "DIALTONE_WORKER_CONCURRENCY=1", "DIALTONE_CONNECT_TIMEOUT=500ms", "DIALTONE_PROBE_TIMEOUT=2500ms",
+		"DIALTONE_LEASE_SLACK=100ms", "DIALTONE_TASK_SLACK=1s", "DIALTONE_WAIT=3700ms",
 	}})
 	pit := system.NewPit(t)
 	var entries []system.Entry
@@ -213,8 +213,8 @@ func TestWaitEnds(t *testing.T) {
 	}
 	began := time.Now()
 	r, id := s.Test(entries...)
-	if took := time.Since(began); took < 2*time.Second || took > 6*time.Second {
-		t.Errorf("answered after %s, want about 2.7 s", took)
+	if took := time.Since(began); took < 3*time.Second || took > 8*time.Second {
+		t.Errorf("answered after %s, want about 3.7 s", took)
 	}
 	d := detail(s, id)
 	if d.State != "done" || d.Open != 0 {
@@ -241,11 +241,12 @@ func TestWaitEnds(t *testing.T) {
 			t.Errorf("entry %d: %s", i, test.Report.Code)
 		}
 	}
-	if late["queued"] < 2 || late["queued"]+late["running"] < 3 || late["queued"]+late["running"] == 4 {
-		t.Errorf("unfinished at the end of the wait: %v, want three, two of them queued", late)
+	// The third may have been begun in the last millisecond.
+	if late["queued"] < 1 || late["running"] < 1 || late["queued"]+late["running"] != 3 {
+		t.Errorf("unfinished at the end of the wait: %v, want three, one of them running", late)
 	}
 	system.Eventually(t, system.WaitForServers, "the probe under way is dropped", func() bool { return pit.Open() == 0 })
-	if ever := pit.Ever(); ever > 2 {
+	if ever := pit.Ever(); ever > 1+late["running"] {
 		t.Errorf("%d connections, want none after the end", ever)
 	}
 	if strings.Contains(s.API.Output(), `"level":"ERROR"`) {
