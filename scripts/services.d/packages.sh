@@ -8,6 +8,8 @@ missing_packages() {
   [[ -x /usr/sbin/mariadbd ]] || echo mariadb-server
   command -v promtool >/dev/null || echo prometheus
   command -v openssl >/dev/null || echo openssl
+  # The commands that `dialtone up` prints are run to the letter.
+  command -v curl >/dev/null || echo curl
   # The race detector links with cgo.
   command -v "${CC:-gcc}" >/dev/null || echo gcc libc6-dev
 }
