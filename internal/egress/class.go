@@ -26,14 +26,6 @@ const (
 	ClassPort         Class = "port"          // a rule has it, with other ports; port 0 is denied always
 )
 
-// Classes is the closed set, for metrics and documents.
-func Classes() []Class {
-	return []Class{
-		ClassLoopback, ClassUnspecified, ClassLinkLocal, ClassMetadata, ClassMulticast, ClassEmbeddedIPv4, ClassOwn,
-		ClassTransport, ClassResolver, ClassPrivate, ClassReserved, ClassNotListed, ClassPort,
-	}
-}
-
 // ranges tells addresses apart. It is immutable.
 type ranges struct {
 	metadata      []netip.Addr
