@@ -140,20 +140,11 @@ func (a *API) serve(l net.Listener) error {
 
 // readyJobs takes created jobs into CONFIGURATION, as DRS does by itself.
 func (a *API) readyJobs(ctx context.Context) {
-	ticker := time.NewTicker(min(a.cfg.JobCreation, time.Second))
-	defer ticker.Stop()
-	for {
-		select {
-		case <-ticker.C:
-		case <-ctx.Done():
-			return
-		}
-		bounded, cancel := context.WithTimeout(ctx, 10*time.Second)
-		if _, err := a.jobs.ReadyJobs(bounded, a.cfg.JobCreation); err != nil && ctx.Err() == nil {
+	repeat(ctx, min(a.cfg.JobCreation, time.Second), func(ctx context.Context) {
+		if _, err := a.jobs.ReadyJobs(ctx, a.cfg.JobCreation); err != nil && !errors.Is(err, context.Canceled) {
 			a.log.WarnContext(ctx, "take jobs into configuration", "error", err)
 		}
-		cancel()
-	}
+	})
 }
 
 // Waiting counts the batches that callers wait for.

@@ -36,22 +36,36 @@ func (o *ownServers) look(ctx context.Context) []netip.AddrPort {
 	return slices.Clone(o.known)
 }
 
-// follow looks in each period until ctx ends and tells of news, and once at
-// its first look.
+// follow looks in each period until ctx ends and tells of news.
 func (o *ownServers) follow(ctx context.Context, period time.Duration, news func(context.Context)) {
+	repeat(ctx, period, func(ctx context.Context) {
+		before := o.count()
+		if len(o.look(ctx)) != before {
+			news(ctx)
+		}
+	})
+}
+
+func (o *ownServers) count() int {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return len(o.known)
+}
+
+// repeat calls do after each period until ctx ends. One call has ten seconds:
+// a server that is frozen must not stop it for good.
+func repeat(ctx context.Context, period time.Duration, do func(context.Context)) {
 	ticker := time.NewTicker(period)
 	defer ticker.Stop()
-	known := -1
 	for {
 		select {
 		case <-ticker.C:
 		case <-ctx.Done():
 			return
 		}
-		if now := len(o.look(ctx)); now != known {
-			known = now
-			news(ctx)
-		}
+		bounded, cancel := context.WithTimeout(ctx, 10*time.Second)
+		do(bounded)
+		cancel()
 	}
 }
 
