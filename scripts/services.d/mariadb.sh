@@ -1,6 +1,21 @@
 # Three MariaDB servers: with TLS and the accounts of the tests, without TLS, and one that
 # knows users of another host only. A second port of the first is kept full.
-# shellcheck shell=bash disable=SC2154
+# shellcheck shell=bash disable=SC2034,SC2154
+
+ports_mariadb=(mariadb mariadb_full mariadb_plain mariadb_deny)
+processes_mariadb=(mariadb mariadb_plain mariadb_deny mariadb_holder1 mariadb_holder2) # the holders keep the full port full
+
+packages_mariadb() {
+  [[ -x /usr/sbin/mariadbd ]] || echo mariadb-server
+}
+
+env_mariadb() {
+  put MARIADB_ADDR "$host:${PORT[mariadb]}"
+  put MARIADB_DSN "dialtone:$(password)@tcp($host:${PORT[mariadb]})/dt_login"
+  put MARIADB_FULL_ADDR "$host:${PORT[mariadb_full]}"
+  put MARIADB_PLAIN_ADDR "$host:${PORT[mariadb_plain]}"
+  put MARIADB_DENY_ADDR "$host:${PORT[mariadb_deny]}"
+}
 
 up_mariadb() {
   if [[ ! -e $dir/mariadb/ready ]]; then

@@ -1,11 +1,10 @@
 # Debian packages: installed when a program is missing, never leaving a server running.
 # shellcheck shell=bash
 
-# program -> package; a program is looked for where its package puts it.
+# missing_packages KIND...: program -> package; a program is looked for where its package puts it.
 missing_packages() {
-  compgen -G '/usr/lib/postgresql/*/bin/initdb' >/dev/null || echo postgresql
-  command -v redis-server >/dev/null || echo redis-server
-  [[ -x /usr/sbin/mariadbd ]] || echo mariadb-server
+  local kind
+  for kind in "$@"; do "packages_$kind"; done
   command -v promtool >/dev/null || echo prometheus
   command -v openssl >/dev/null || echo openssl
   # The commands that `dialtone up` prints are run to the letter.
@@ -16,7 +15,7 @@ missing_packages() {
 
 install_packages() {
   local packages log
-  packages=$(missing_packages | tr '\n' ' ')
+  packages=$(missing_packages "$@" | sort -u | tr '\n' ' ')
   [[ -n $packages ]] || return 0
   command -v apt-get >/dev/null || die "missing: $packages(only Debian's apt-get is known here; install them by hand)"
   say "installing: $packages"

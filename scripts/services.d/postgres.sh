@@ -1,5 +1,21 @@
 # Two Postgres clusters: one with TLS and the accounts of the tests, one without TLS.
-# shellcheck shell=bash disable=SC2154
+# shellcheck shell=bash disable=SC2034,SC2154
+
+ports_postgres=(postgres postgres_plain)
+processes_postgres=(postgres postgres_plain)
+
+packages_postgres() {
+  compgen -G '/usr/lib/postgresql/*/bin/initdb' >/dev/null || echo postgresql
+}
+
+env_postgres() {
+  local login
+  login=dialtone:$(password)
+  put POSTGRES_ADDR "$host:${PORT[postgres]}"
+  put POSTGRES_DSN "postgres://$login@$host:${PORT[postgres]}/dialtone?sslmode=disable"
+  put POSTGRES_PLAIN_ADDR "$host:${PORT[postgres_plain]}"
+  put POSTGRES_PLAIN_DSN "postgres://$login@$host:${PORT[postgres_plain]}/dialtone?sslmode=disable"
+}
 
 up_postgres() {
   local bin

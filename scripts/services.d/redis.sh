@@ -1,6 +1,24 @@
 # Redis: one plain, one behind TLS with an ACL user, a cluster of three, and a sentinel
 # over a master and its replica.
-# shellcheck shell=bash disable=SC2154
+# shellcheck shell=bash disable=SC2034,SC2154
+
+ports_redis=(redis redis_tls
+  redis_cluster1 redis_cluster2 redis_cluster3 redis_bus1 redis_bus2 redis_bus3
+  redis_master redis_replica redis_sentinel)
+processes_redis=(redis redis_tls
+  redis_cluster1 redis_cluster2 redis_cluster3 redis_master redis_replica redis_sentinel)
+
+packages_redis() {
+  command -v redis-server >/dev/null || echo redis-server
+}
+
+env_redis() {
+  put REDIS_ADDR "$host:${PORT[redis]}"
+  put REDIS_TLS_URL "rediss://dialtone:$(password)@$host:${PORT[redis_tls]}/0"
+  put REDIS_CLUSTER_ADDRS "$host:${PORT[redis_cluster1]},$host:${PORT[redis_cluster2]},$host:${PORT[redis_cluster3]}"
+  put REDIS_SENTINEL_ADDRS "$host:${PORT[redis_sentinel]}"
+  put REDIS_SENTINEL_MASTER dialtone
+}
 
 up_redis() {
   local home=$dir/redis

@@ -16,6 +16,7 @@ make_dir() {
   mkdir -p "$dir/log" "$dir/pid"
   local user
   for user in postgres mysql redis; do
+    id -u "$user" >/dev/null 2>&1 || continue # its kind is not wanted
     as "$user" test -x "$dir" ||
       die "user $user cannot enter $dir; set DIALTONE_SERVICES_DIR to a directory it can pass through"
   done
