@@ -93,7 +93,7 @@ func fill(w probe.Words, name string) probe.Words {
 
 // verdictCodes gives each verdict the error_code of its result. Codes of the
 // form DRS.DTnnnn are our own, since DRS has published none for these cases:
-// the first digit is the phase. DRS.KE0002 says that a server refused the
+// the first digit is the phase, 81 the topology. DRS.KE0002 says that a server refused the
 // credentials, and nothing else.
 //
 //nolint:gochecknoglobals // a constant table
@@ -129,6 +129,7 @@ var verdictCodes = map[probe.Code]string{
 	probe.CodeTLSHandshake:          "DRS.DT5008",
 	probe.CodeTLSClientCertRejected: "DRS.DT5009",
 	probe.CodeTimeoutTLS:            "DRS.DT5010",
+	probe.CodeTLSClientCertRequired: "DRS.DT5011",
 
 	probe.CodeTimeoutNoReply:      "DRS.DT6001",
 	probe.CodeClosedNoReply:       "DRS.DT6002",
@@ -139,17 +140,23 @@ var verdictCodes = map[probe.Code]string{
 	probe.CodeTooManyConnections:  "DRS.DT6007",
 	probe.CodeServerNotReady:      "DRS.DT6008",
 
-	probe.CodeAuthFailed:       codeCredentials,
-	probe.CodeAuthRequired:     "DRS.DT7001",
-	probe.CodeAuthMechanism:    "DRS.DT7002",
-	probe.CodeInsecureLogin:    "DRS.DT7003",
-	probe.CodeAccountLocked:    "DRS.DT7004",
-	probe.CodePasswordExpired:  "DRS.DT7005",
-	probe.CodeTimeoutHandshake: "DRS.DT7006",
+	probe.CodeAuthFailed:        codeCredentials,
+	probe.CodeAuthRequired:      "DRS.DT7001",
+	probe.CodeAuthMechanism:     "DRS.DT7002",
+	probe.CodeInsecureLogin:     "DRS.DT7003",
+	probe.CodeAccountLocked:     "DRS.DT7004",
+	probe.CodePasswordExpired:   "DRS.DT7005",
+	probe.CodeKDCUnreachable:    "DRS.DT7007",
+	probe.CodeKDCServiceUnknown: "DRS.DT7008",
+	probe.CodeTimeoutHandshake:  "DRS.DT7006",
 
 	probe.CodeDatabaseUnknown:     "DRS.DT8001",
 	probe.CodeDatabaseUnavailable: "DRS.DT8002",
 	probe.CodePermissionDenied:    "DRS.DT8003",
+	probe.CodeSIDNotService:       "DRS.DT8004",
+
+	probe.CodeAdvertisedUnreachable: "DRS.DT8101",
+	probe.CodeTopologyMismatch:      "DRS.DT8102",
 
 	probe.CodeConnectionLost:   "DRS.DT9001",
 	probe.CodePeerAbusive:      "DRS.DT9002",

@@ -81,7 +81,7 @@ func TestReadRequestProblems(t *testing.T) {
 			 {"id":"not an id, hunter2","net_type":"eip","db_type":"mysql","ip":"hunter2/","db_port":1,"db_user":"root","db_password":7}]}`,
 			[]string{
 				"jobs[0].db_port: it must be from 0 to 65535",
-				"jobs[0].db_type: it must be one of mysql, mongodb, postgresql, taurus, gaussdbv5, gaussdbv5ha, kafka, oracle",
+				"jobs[0].db_type: it must be one of mysql, mongodb, postgresql, taurus, gaussdbv5, gaussdbv5ha, kafka, oracle, redis, rediscluster, gaussredis, sqlserver, cassandra",
 				"jobs[1].db_password: it must be a string",
 				"jobs[1].id: it is not of the documented form",
 				"jobs[1].ip: it must be a host or a list of host:port, at most 32",

@@ -95,7 +95,7 @@ func TestBadRequests(t *testing.T) {
 		{"unknown net_type", jobs(entryWith("net_type", secretString)), false, invalid, []string{"jobs[0].net_type"}},
 		{"no db_type", jobs(entryWith("db_type", `""`)), false, missing, []string{"jobs[0].db_type"}},
 		{"unknown db_type", jobs(entryWith("db_type", secretString)), false, invalid, []string{"jobs[0].db_type"}},
-		{"db_type of the cluster call", jobs(entryWith("db_type", `"redis"`)), false, invalid, []string{"jobs[0].db_type"}},
+		{"db_type of the cluster call", jobs(entryWith("db_type", `"dws"`)), false, invalid, []string{"jobs[0].db_type"}},
 		{"no ip", jobs(entryWith("ip", "-")), false, missing, []string{"jobs[0].ip"}},
 		{"ip is a list", jobs(entryWith("ip", `["a"]`)), false, invalid, []string{"jobs[0].ip"}},
 		{"ip is a URL", jobs(entryWith("ip", `"mysql://`+marker+`@h"`)), false, invalid, []string{"jobs[0].ip"}},

@@ -87,10 +87,10 @@ func TestListsAgree(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, dbType := range append(slices.Clone(entry.properties["db_type"].enum), "redis") {
+	for _, dbType := range append(slices.Clone(entry.properties["db_type"].enum), "dws") {
 		e := batch.Endpoint{NetType: "eip", DBType: dbType, IP: "h:1", User: "u", Password: secret.New("p"), DBName: "d"}
 		refused := slices.ContainsFunc(e.Validate(job.Connection), func(p batch.Problem) bool { return p.Field == batch.FieldDBType })
-		if refused != (dbType == "redis") {
+		if refused != (dbType == "dws") {
 			t.Errorf("%s refused: %v", dbType, refused)
 		}
 	}

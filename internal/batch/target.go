@@ -9,9 +9,13 @@ import (
 )
 
 // connectionTypes is the union of the db_type values of all versions of the
-// connection call's help page (contract 1.4).
+// connection call's help page (contract 1.4), and behind them our extensions
+// under the names that the cluster call gives them.
 func connectionTypes() []string {
-	return []string{"mysql", "mongodb", "postgresql", "taurus", "gaussdbv5", "gaussdbv5ha", "kafka", "oracle"}
+	return []string{
+		"mysql", "mongodb", "postgresql", "taurus", "gaussdbv5", "gaussdbv5ha", "kafka", "oracle",
+		"redis", "rediscluster", "gaussredis", "sqlserver", "cassandra",
+	}
 }
 
 // clusterTypes is the cluster call's list (contract 2.2).
@@ -41,6 +45,8 @@ func engineOf(dbType string) probe.Engine {
 		return probe.MongoDB
 	case "mrsKafka":
 		return probe.Kafka
+	case "gausscassandra":
+		return probe.Cassandra
 	default:
 		return probe.Engine(dbType)
 	}
@@ -49,7 +55,7 @@ func engineOf(dbType string) probe.Engine {
 // takesList says whether ip may hold several addresses.
 func takesList(e probe.Engine) bool {
 	switch e {
-	case probe.MySQL, probe.Taurus, probe.PostgreSQL, probe.Oracle:
+	case probe.MySQL, probe.Taurus, probe.PostgreSQL, probe.Oracle, probe.Redis, probe.SQLServer:
 		return false
 	default:
 		return true

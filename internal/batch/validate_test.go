@@ -112,6 +112,13 @@ func TestValidate(t *testing.T) {
 			endpoint: mysqlEndpoint(func(e *batch.Endpoint) { e.DBType, e.DBPort = "oracle", 0 }),
 			want:     []fault{{batch.FieldDBPort, batch.Missing}, {batch.FieldDBName, batch.Missing}},
 		},
+		"redis that lets everybody in": {
+			endpoint: mysqlEndpoint(func(e *batch.Endpoint) { e.DBType, e.User, e.Password = "redis", "", secret.Text{} }),
+		},
+		"sqlserver without a user": {
+			endpoint: mysqlEndpoint(func(e *batch.Endpoint) { e.DBType, e.User = "sqlserver", "" }),
+			want:     []fault{{batch.FieldUser, batch.Missing}},
+		},
 		"kafka in plain text needs nothing more": {endpoint: kafkaEndpoint(&probe.KafkaSecurity{Protocol: "PLAINTEXT"})},
 		"kafka without a configuration":          {endpoint: kafkaEndpoint(nil)},
 		"kafka with surplus credentials": {

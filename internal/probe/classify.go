@@ -207,6 +207,8 @@ func family(engine Engine) string {
 		return "mysql"
 	case PostgreSQL, GaussDBv5, GaussDBv5HA:
 		return "postgresql"
+	case Redis, RedisCluster, GaussRedis:
+		return "redis"
 	case MongoDB, Kafka, Oracle: // they begin with what looksLike does not know
 		return ""
 	default:

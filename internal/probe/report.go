@@ -131,6 +131,8 @@ type Evidence struct {
 	ServerText string `json:"server_error_text,omitempty"`
 	// Warnings are codes of phases that passed with something to look at.
 	Warnings []Code `json:"warnings,omitempty"`
+	// Members are the addresses that the server named and that were tested.
+	Members []MemberResult `json:"members,omitempty"`
 	// Facts are an engine's own findings, by documented snake_case names.
 	Facts    map[string]string `json:"facts,omitempty"`
 	BytesIn  int64             `json:"bytes_in"`

@@ -3,7 +3,6 @@ package probe
 import (
 	"cmp"
 	"context"
-	"crypto/x509"
 	"errors"
 	"fmt"
 	"net/netip"
@@ -81,14 +80,14 @@ func (r *Runner) Run(ctx context.Context, t Target) (Report, error) {
 	if prober == nil {
 		return Refused(CodeEngineUnsupported, start), nil
 	}
-	roots, err := trustedRoots(t.TLS)
+	material, err := readMaterial(&t)
 	if err != nil {
 		return Refused(certCode(err), start), nil
 	}
 	probeCtx, cancel := context.WithTimeout(ctx, r.cfg.Timeout)
 	defer cancel()
 
-	run := run{runner: r, prober: prober, target: &t, roots: roots, gate: &loginGate{}, start: start}
+	run := run{runner: r, prober: prober, target: &t, material: material, gate: &loginGate{}, start: start}
 	report := run.all(probeCtx)
 	report.StartedAt = start.UTC()
 	report.DurationMS = millis(time.Since(start))
@@ -105,14 +104,6 @@ func (r *Runner) Run(ctx context.Context, t Target) (Report, error) {
 
 // Retryable says whether another attempt may help and do no harm.
 func (r Report) Retryable() bool { return !r.LoginSent && r.Code.Verdict().Retry }
-
-// trustedRoots reads the caller's authority; nil means the system's.
-func trustedRoots(t *TLS) (*x509.CertPool, error) {
-	if t == nil || !t.Certificate.IsSet() {
-		return nil, nil
-	}
-	return certs.Authority(t.Certificate, t.Checksum, t.Password)
-}
 
 // certCode translates a fault of the certificate input.
 func certCode(err error) Code {
@@ -131,9 +122,9 @@ type run struct {
 	runner *Runner
 	prober Prober
 	target *Target
-	roots  *x509.CertPool
-	gate   *loginGate
-	start  time.Time
+	material
+	gate  *loginGate
+	start time.Time
 }
 
 // all tests every address: the first that gets as far as a login makes it, the
@@ -173,20 +164,9 @@ func (r *run) one(ctx context.Context, address Address, login bool, left int) Re
 		ctx, cancel = context.WithTimeout(ctx, time.Until(deadline)/time.Duration(left))
 		defer cancel()
 	}
-	scope := egress.Scope{Project: r.target.Project, Network: r.target.Network, DNS: r.target.DNS}
-	edge := r.runner.policy.Load().Open(ctx, scope, r.runner.cfg.Limits)
-	s := &Session{
-		Target: r.target, Address: address, Login: login,
-		edge: edge, roots: r.roots, gate: r.gate, trace: newTrace(r.start), scrubber: newScrubber(r.target),
-	}
-	s.trace.enter(PhaseInput)
-	err := r.locate(ctx, s)
-	if err == nil {
-		err = r.guarded(ctx, s)
-	}
-	_ = edge.Close()
-	seen := edge.Evidence()
-	code, phase := classify(ctx, err, s, seen)
+	s := r.open(ctx, address, r.gate)
+	s.Login = login
+	code, phase, seen := r.try(ctx, s, r.prober.Probe)
 	rows, evidence := s.trace.finish(phase, code)
 	if code == CodeTargetNotAllowed && !seen.Used.IsValid() {
 		r.deny(ctx)
@@ -194,6 +174,29 @@ func (r *run) one(ctx context.Context, address Address, login bool, left int) Re
 	}
 	addEdge(&evidence, r.target.Engine, seen, code)
 	return Report{Code: code, Phase: phase, Phases: rows, Evidence: evidence}
+}
+
+// open makes the session of one address, with an edge of its own.
+func (r *run) open(ctx context.Context, address Address, gate *loginGate) *Session {
+	scope := egress.Scope{Project: r.target.Project, Network: r.target.Network, DNS: r.target.DNS}
+	return &Session{
+		Target: r.target, Address: address, run: r, gate: gate, trace: newTrace(r.start), scrubber: newScrubber(r.target),
+		edge: r.runner.policy.Load().Open(ctx, scope, r.runner.cfg.Limits),
+	}
+}
+
+// try locates the session's address, lets prove loose on it, closes the edge
+// and judges what came of it.
+func (r *run) try(ctx context.Context, s *Session, prove func(context.Context, *Session) error) (Code, Phase, egress.Evidence) {
+	s.trace.enter(PhaseInput)
+	err := r.locate(ctx, s)
+	if err == nil {
+		err = r.guarded(ctx, s, prove)
+	}
+	_ = s.edge.Close()
+	seen := s.edge.Evidence()
+	code, phase := classify(ctx, err, s, seen)
+	return code, phase, seen
 }
 
 // deny waits until a denial has taken its time.
@@ -229,8 +232,8 @@ func (r *run) locate(ctx context.Context, s *Session) error {
 	return err
 }
 
-// guarded runs the prober; a panic in a driver becomes an error.
-func (r *run) guarded(ctx context.Context, s *Session) (err error) {
+// guarded runs prove; a panic in a driver becomes an error.
+func (r *run) guarded(ctx context.Context, s *Session, prove func(context.Context, *Session) error) (err error) {
 	defer func() {
 		if recover() == nil {
 			return
@@ -243,7 +246,7 @@ func (r *run) guarded(ctx context.Context, s *Session) (err error) {
 		}
 		err = Fail(code, errors.New("the driver panicked"))
 	}()
-	return r.prober.Probe(ctx, s)
+	return prove(ctx, s)
 }
 
 func lastPassed(rows []PhaseResult) Phase {

@@ -2,7 +2,6 @@ package probe
 
 import (
 	"context"
-	"crypto/x509"
 	"maps"
 	"net"
 	"sync"
@@ -21,8 +20,8 @@ type Session struct {
 	// Login is false when the prober must stop before sending credentials.
 	Login bool
 
+	run      *run
 	edge     *egress.Edge
-	roots    *x509.CertPool
 	gate     *loginGate
 	trace    *trace
 	scrubber func() *secret.Scrubber

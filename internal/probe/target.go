@@ -25,6 +25,16 @@ const (
 	Oracle      Engine = "oracle"
 )
 
+// The engines that are ours beyond the contract's connection call, under the
+// names that its cluster call lists.
+const (
+	Redis        Engine = "redis"
+	RedisCluster Engine = "rediscluster"
+	GaussRedis   Engine = "gaussredis"
+	SQLServer    Engine = "sqlserver"
+	Cassandra    Engine = "cassandra"
+)
+
 // Address is one host and port as the caller wrote them: a name or an IP
 // literal.
 type Address struct {

@@ -37,21 +37,34 @@ func (s *Session) TLSConfig() *tls.Config {
 		MinVersion:         tls.VersionTLS12,
 		InsecureSkipVerify: true, //nolint:gosec // verified below, in VerifyConnection
 		VerifyConnection:   s.verifyConnection,
+		// Not Certificates: what is there would be withheld from a server that
+		// names other issuers, and then it could not say what it thinks of it.
+		GetClientCertificate: s.clientCertificate,
 	}
+}
+
+// clientCertificate answers a server that wants to know who we are.
+func (s *Session) clientCertificate(*tls.CertificateRequestInfo) (*tls.Certificate, error) {
+	if s.run.client == nil {
+		s.Fact("client_certificate", "requested")
+		return &tls.Certificate{}, nil
+	}
+	s.Fact("client_certificate", "presented")
+	return s.run.client, nil
 }
 
 // ProvesServer says whether a handshake that was accepted proves that the server
 // is the one meant: by the name in its certificate, or by the caller's own
 // authority. The system's roots without the name do not: whoever owns any name
-// at all gets a certificate under them. A nil TLS proves nothing.
-func (t *TLS) ProvesServer() bool {
+// at all gets a certificate under them. A plain connection proves nothing.
+func (t *Target) ProvesServer() bool {
 	switch {
-	case t == nil || t.Verify == VerifyNone:
+	case t.TLS == nil || t.TLS.Verify == VerifyNone:
 		return false
-	case t.Verify == VerifyFull:
+	case t.TLS.Verify == VerifyFull:
 		return true
 	default:
-		return t.Certificate.IsSet()
+		return t.TLS.Certificate.IsSet() || t.Kafka != nil && t.Kafka.TrustStore.IsSet()
 	}
 }
 
@@ -90,7 +103,7 @@ func (s *Session) judgeChain(state tls.ConnectionState) (Code, error) {
 	for _, c := range state.PeerCertificates[1:] {
 		intermediates.AddCert(c)
 	}
-	_, err := leaf.Verify(x509.VerifyOptions{Roots: s.roots, Intermediates: intermediates})
+	_, err := leaf.Verify(x509.VerifyOptions{Roots: s.run.roots, Intermediates: intermediates})
 	if err != nil {
 		return chainCode(err, leaf, time.Now()), err
 	}

@@ -89,6 +89,7 @@ const (
 	CodeTLSVersion            Code = "tls_version_unsupported"
 	CodeTLSHandshake          Code = "tls_handshake_failed"
 	CodeTLSClientCertRejected Code = "tls_client_cert_rejected"
+	CodeTLSClientCertRequired Code = "tls_client_cert_required"
 	CodeTimeoutTLS            Code = "timeout_tls"
 )
 
@@ -106,12 +107,14 @@ const (
 
 // The verdicts on credentials.
 const (
-	CodeAuthFailed      Code = "auth_failed"
-	CodeAuthRequired    Code = "auth_required"
-	CodeAuthMechanism   Code = "auth_mechanism_unsupported"
-	CodeInsecureLogin   Code = "insecure_login_refused"
-	CodeAccountLocked   Code = "account_locked"
-	CodePasswordExpired Code = "password_expired"
+	CodeAuthFailed        Code = "auth_failed"
+	CodeAuthRequired      Code = "auth_required"
+	CodeAuthMechanism     Code = "auth_mechanism_unsupported"
+	CodeInsecureLogin     Code = "insecure_login_refused"
+	CodeAccountLocked     Code = "account_locked"
+	CodePasswordExpired   Code = "password_expired"
+	CodeKDCUnreachable    Code = "kdc_unreachable"
+	CodeKDCServiceUnknown Code = "kdc_service_unknown"
 )
 
 // The verdicts on the database named.
@@ -119,6 +122,13 @@ const (
 	CodeDatabaseUnknown     Code = "database_unknown"
 	CodeDatabaseUnavailable Code = "database_unavailable"
 	CodePermissionDenied    Code = "permission_denied"
+	CodeSIDNotService       Code = "sid_not_service"
+)
+
+// The verdicts on the addresses that the server itself names.
+const (
+	CodeAdvertisedUnreachable Code = "advertised_unreachable"
+	CodeTopologyMismatch      Code = "topology_mismatch"
 )
 
 // The verdicts that belong to no one phase.

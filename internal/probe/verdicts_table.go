@@ -4,7 +4,7 @@ package probe
 func verdicts() map[Code]Verdict { return table }
 
 //nolint:gochecknoglobals // a constant table
-var table = byCode(inputVerdicts, policyVerdicts, connectVerdicts, tlsVerdicts, protocolVerdicts, loginVerdicts, sessionVerdicts, anywhereVerdicts)
+var table = byCode(inputVerdicts, policyVerdicts, connectVerdicts, tlsVerdicts, protocolVerdicts, loginVerdicts, sessionVerdicts, topologyVerdicts, anywhereVerdicts)
 
 func byCode(groups ...[]Verdict) map[Code]Verdict {
 	all := map[Code]Verdict{}
@@ -161,6 +161,11 @@ var tlsVerdicts = []Verdict{
 		Remedy:  Words{"Use an account that logs in with a password alone: drop REQUIRE X509 (MySQL) or the cert method and the clientcert option in pg_hba.conf (PostgreSQL) for it.", "请使用仅凭密码登录的账号：为其取消 REQUIRE X509（MySQL），或 pg_hba.conf 中的 cert 认证方式及 clientcert 选项（PostgreSQL）。"},
 	},
 	{
+		Code: CodeTLSClientCertRequired, Phase: PhaseTLS, Owner: OwnerCaller,
+		Meaning: Words{"The server demands a client certificate, and none was given.", "服务器要求客户端证书，但未提供。"},
+		Remedy:  Words{"Give a client certificate and its key (for Kafka: enable_key_store with key_store_key), or ask the administrator of the database to make it optional.", "请提供客户端证书及其私钥（Kafka：启用 enable_key_store 并上传 key_store_key），或请数据库管理员将其设为可选。"},
+	},
+	{
 		Code: CodeTimeoutTLS, Phase: PhaseTLS, Owner: OwnerDBA,
 		Meaning: Words{"The TLS handshake began, but the other side did not finish it in time.", "TLS 握手已开始，但对端未在规定时间内完成。"},
 		Remedy:  Words{"Check the load of the server, and any proxy or firewall on the way that inspects TLS; a path MTU that is too small also looks like this.", "请检查服务器负载，以及途中会检查 TLS 的代理或防火墙；路径 MTU 过小也会有此现象。"},
@@ -243,6 +248,16 @@ var loginVerdicts = []Verdict{
 		Meaning: Words{"The password of the account has expired and must be changed before the account can be used.", "账号密码已过期，修改密码之前无法使用该账号。"},
 		Remedy:  Words{"Set a new password (ALTER USER ... IDENTIFIED BY ... in MySQL) and test with it.", "请设置新密码（MySQL 执行 ALTER USER ... IDENTIFIED BY ...），并用新密码重新测试。"},
 	},
+	{
+		Code: CodeKDCUnreachable, Phase: PhaseLogin, Owner: OwnerNetwork,
+		Meaning: Words{"The Kerberos key distribution centre (KDC) could not be reached, so no ticket could be had. The database was not asked to log in.", "无法连接 Kerberos 密钥分发中心（KDC），未能取得票据；未向数据库发起登录。"},
+		Remedy:  Words{"Check the address of the KDC in the configuration of this service, and that the test network may reach it over TCP (port 88).", "请检查本服务配置中的 KDC 地址，并确认测试网络可通过 TCP（88 端口）访问该 KDC。"},
+	},
+	{
+		Code: CodeKDCServiceUnknown, Phase: PhaseLogin, Owner: OwnerDBA,
+		Meaning: Words{"The Kerberos KDC knows no service under the name by which the database was called.", "Kerberos KDC 中不存在与该数据库名称对应的服务主体。"},
+		Remedy:  Words{"Create the service principal for exactly this host name (for Kafka kafka/<host>@<REALM>), or call the database by the name that its principal has.", "请为该主机名创建对应的服务主体（Kafka 为 kafka/<host>@<REALM>），或使用其主体所含的主机名访问数据库。"},
+	},
 }
 
 //nolint:gochecknoglobals // a constant table
@@ -261,6 +276,25 @@ var sessionVerdicts = []Verdict{
 		Code: CodePermissionDenied, Phase: PhaseSession, Owner: OwnerDBA,
 		Meaning: Words{"The login passed, but the account has no right to use this database.", "登录成功，但账号没有使用该数据库的权限。"},
 		Remedy:  Words{"Grant it: GRANT ... ON database.* TO the account in MySQL, which also answers so when the database does not exist; GRANT CONNECT ON DATABASE in PostgreSQL.", "请授予权限：MySQL 执行 GRANT ... ON 数据库.* TO 账号（数据库不存在时 MySQL 也会如此答复）；PostgreSQL 执行 GRANT CONNECT ON DATABASE。"},
+	},
+	{
+		Code: CodeSIDNotService, Phase: PhaseSession, Owner: OwnerCaller,
+		Meaning: Words{"The name given is the SID of an Oracle instance; a service name is wanted.", "填写的名称是 Oracle 实例的 SID，而此处需要服务名。"},
+		Remedy:  Words{"Give the service name (db_name); lsnrctl services lists those of the instance, often <SID>.<domain>.", "请填写服务名（db_name）；可通过 lsnrctl services 查看该实例的服务名，通常为 <SID>.<域名>。"},
+	},
+}
+
+//nolint:gochecknoglobals // a constant table
+var topologyVerdicts = []Verdict{
+	{
+		Code: CodeAdvertisedUnreachable, Phase: PhaseTopology, Owner: OwnerDBA,
+		Meaning: Words{"The server answers, but it sends its clients to other addresses, and at least one of those cannot be reached from the test network.", "服务器可以连接，但其通告给客户端的其他地址中，至少有一个无法从测试网络访问。"},
+		Remedy:  Words{"Have the server advertise addresses that clients can reach (advertised.listeners in Kafka, the host names in the replica set configuration of MongoDB, cluster-announce-ip in Redis), or open the network to those listed in the evidence.", "请让服务器通告客户端可访问的地址（Kafka 的 advertised.listeners、MongoDB 副本集配置中的主机名、Redis 的 cluster-announce-ip），或放行证据中列出的地址。"},
+	},
+	{
+		Code: CodeTopologyMismatch, Phase: PhaseTopology, Owner: OwnerCaller,
+		Meaning: Words{"The addresses listed for this endpoint do not belong together: they are of different clusters or sets, or not what the list should hold.", "为该连接填写的地址不属于同一集群或副本集，或节点类型不符。"},
+		Remedy:  Words{"Compare the list with the members that the evidence shows, and name addresses of one cluster only.", "请将地址列表与证据中的成员进行对照，并仅填写同一集群的地址。"},
 	},
 }
 

@@ -708,22 +708,31 @@ func (e TestState) Valid() bool {
 
 // Defines values for TestEndPointDBType.
 const (
-	Gaussdbv5   TestEndPointDBType = "gaussdbv5"
-	Gaussdbv5Ha TestEndPointDBType = "gaussdbv5ha"
-	Kafka       TestEndPointDBType = "kafka"
-	Mongodb     TestEndPointDBType = "mongodb"
-	Mysql       TestEndPointDBType = "mysql"
-	Oracle      TestEndPointDBType = "oracle"
-	Postgresql  TestEndPointDBType = "postgresql"
-	Taurus      TestEndPointDBType = "taurus"
+	Cassandra    TestEndPointDBType = "cassandra"
+	Gaussdbv5    TestEndPointDBType = "gaussdbv5"
+	Gaussdbv5Ha  TestEndPointDBType = "gaussdbv5ha"
+	Gaussredis   TestEndPointDBType = "gaussredis"
+	Kafka        TestEndPointDBType = "kafka"
+	Mongodb      TestEndPointDBType = "mongodb"
+	Mysql        TestEndPointDBType = "mysql"
+	Oracle       TestEndPointDBType = "oracle"
+	Postgresql   TestEndPointDBType = "postgresql"
+	Redis        TestEndPointDBType = "redis"
+	Rediscluster TestEndPointDBType = "rediscluster"
+	Sqlserver    TestEndPointDBType = "sqlserver"
+	Taurus       TestEndPointDBType = "taurus"
 )
 
 // Valid indicates whether the value is a known member of the TestEndPointDBType enum.
 func (e TestEndPointDBType) Valid() bool {
 	switch e {
+	case Cassandra:
+		return true
 	case Gaussdbv5:
 		return true
 	case Gaussdbv5Ha:
+		return true
+	case Gaussredis:
 		return true
 	case Kafka:
 		return true
@@ -734,6 +743,12 @@ func (e TestEndPointDBType) Valid() bool {
 	case Oracle:
 		return true
 	case Postgresql:
+		return true
+	case Redis:
+		return true
+	case Rediscluster:
+		return true
+	case Sqlserver:
 		return true
 	case Taurus:
 		return true
@@ -1597,14 +1612,16 @@ type TestEndPoint struct {
 	// DBName Database, authentication database or, for oracle, service name.
 	DBName string `json:"db_name,omitempty,omitzero"`
 
-	// DBPassword Mandatory except for Kafka without SASL. Never returned.
+	// DBPassword Mandatory as db_user is. Never returned.
 	DBPassword string `json:"db_password,omitempty,omitzero"`
 
 	// DBPort A port; an integer, or the same as a string of digits. 0 means none.
-	DBPort Port               `json:"db_port,omitempty,omitzero"`
+	DBPort Port `json:"db_port,omitempty,omitzero"`
+
+	// DBType The last five are extensions of this service.
 	DBType TestEndPointDBType `json:"db_type"`
 
-	// DBUser Mandatory except for Kafka without SASL.
+	// DBUser Mandatory except for Kafka without SASL and for the engines that may let everybody in (redis and cassandra).
 	DBUser string `json:"db_user,omitempty,omitzero"`
 
 	// EndPointType Source or target; so if absent.
@@ -1614,7 +1631,7 @@ type TestEndPoint struct {
 	ID     JobID  `json:"id"`
 	InstID string `json:"inst_id,omitempty,omitzero"`
 
-	// IP A host, or a list host:port,host:port for mongodb and kafka.
+	// IP A host, or a list host:port,host:port for mongodb, kafka, gaussdb, rediscluster and cassandra.
 	IP string `json:"ip"`
 
 	// KafkaSecurityConfig Security of a Kafka endpoint.
@@ -1643,7 +1660,7 @@ type TestEndPoint struct {
 	VpcID    string `json:"vpc_id,omitempty,omitzero"`
 }
 
-// TestEndPointDBType defines model for TestEndPoint.DBType.
+// TestEndPointDBType The last five are extensions of this service.
 type TestEndPointDBType string
 
 // TestEndPointEndPointType Source or target; so if absent.

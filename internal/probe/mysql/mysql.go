@@ -39,7 +39,7 @@ import (
 type Config struct {
 	// AllowRecoverable permits logins that hand the server the password in a
 	// form it can read, though it has not proven who it is
-	// (probe.TLS.ProvesServer): clear text, or RSA with a key that the server
+	// (probe.Target.ProvesServer): clear text, or RSA with a key that the server
 	// itself has sent. Default false.
 	AllowRecoverable bool
 	// ProgramName is the program_name of the connection attributes, as the
@@ -138,7 +138,7 @@ func (a *attempt) config(ctx context.Context) *mysql.Config {
 // readable says whether the password may be sent so that the server can read
 // it: the other side must have proven who it is.
 func (a *attempt) readable() bool {
-	return a.cfg.AllowRecoverable || a.session.Target.TLS.ProvesServer()
+	return a.cfg.AllowRecoverable || a.session.Target.ProvesServer()
 }
 
 // permit asks for the login. An error ends the connection.

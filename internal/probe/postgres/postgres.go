@@ -31,7 +31,7 @@ import (
 // Config are the prober's tunables.
 type Config struct {
 	// AllowRecoverable permits clear-text passwords to a server that has not
-	// proven who it is (probe.TLS.ProvesServer). Default false.
+	// proven who it is (probe.Target.ProvesServer). Default false.
 	AllowRecoverable bool
 	// ProgramName is the application_name, as pg_stat_activity shows it.
 	// Default "dialtone".
@@ -164,7 +164,7 @@ func (a *attempt) tlsConfig() *tls.Config {
 // readable says whether the password may be sent so that the server can read
 // it: the other side must have proven who it is.
 func (a *attempt) readable() bool {
-	return a.cfg.AllowRecoverable || a.session.Target.TLS.ProvesServer()
+	return a.cfg.AllowRecoverable || a.session.Target.ProvesServer()
 }
 
 // errSecondDial refuses what the driver does after some failures: it connects

@@ -5,6 +5,7 @@
 package probetest
 
 import (
+	"context"
 	"crypto/tls"
 	"encoding/base64"
 	"encoding/json"
@@ -12,6 +13,7 @@ import (
 	"net"
 	"net/netip"
 	"net/url"
+	"regexp"
 	"runtime"
 	"strings"
 	"testing"
@@ -43,7 +45,8 @@ type Suite struct {
 	SpeaksFirst bool
 	// Opening is a server's whole first message, without TLS.
 	Opening []byte
-	// Upgrade serves a connection up to the point where TLS begins.
+	// Upgrade serves a connection up to the point where TLS begins; nil where
+	// TLS begins with the first byte.
 	Upgrade func(conn net.Conn) error
 	// Huge is the header of a message that announces the greatest length.
 	Huge []byte
@@ -51,8 +54,24 @@ type Suite struct {
 	// EndlessPhase is the phase in which the client loses patience.
 	Endless      func(conn net.Conn)
 	EndlessPhase probe.Phase
-	// Busy refuses a connection before the login because all are taken.
+	// Busy refuses a connection before the login because all are taken; nil
+	// where the protocol has no word for it.
 	Busy func(conn net.Conn)
+
+	// Prepare completes the target of every test, nil if nothing is missing.
+	Prepare func(*probe.Target)
+	// Verdicts replaces what is expected of single cases, by their names, where
+	// the protocol makes a difference. An empty Code leaves the case out. Say
+	// why beside each.
+	Verdicts map[string]Want
+}
+
+// Want is what a report must say.
+type Want struct {
+	Code  probe.Code
+	Phase probe.Phase
+	// Looks is the product whose bytes are recognised, if one is.
+	Looks string
 }
 
 // Timeout is that of every test here.
@@ -62,6 +81,23 @@ const Timeout = time.Second
 func Policy(tb testing.TB) *egress.Policy {
 	tb.Helper()
 	p, err := egress.New(egress.Config{Open: true, Local: true})
+	if err != nil {
+		tb.Fatal(err)
+	}
+	return p
+}
+
+// Only allows these loopback addresses and no other, to prove that what a
+// server redirects to or advertises is not dialled.
+func Only(tb testing.TB, addrs ...netip.AddrPort) *egress.Policy {
+	tb.Helper()
+	cfg := egress.Config{Local: true}
+	for _, a := range addrs {
+		cfg.Rules = append(cfg.Rules, egress.Rule{
+			Prefix: netip.PrefixFrom(a.Addr(), a.Addr().BitLen()), Ports: []egress.PortRange{{First: a.Port(), Last: a.Port()}},
+		})
+	}
+	p, err := egress.New(cfg)
 	if err != nil {
 		tb.Fatal(err)
 	}
@@ -98,6 +134,7 @@ func Run(t *testing.T, s Suite) {
 		t.Run("login", s.login)
 		t.Run("hook", s.hook)
 	})
+	t.Run("leaks", s.leaks)
 	noGoroutines(t)
 }
 
@@ -109,27 +146,38 @@ func (s *Suite) target(addr netip.AddrPort) probe.Target {
 	}
 }
 
-// want is what a report must say.
-type want struct {
-	code  probe.Code
-	phase probe.Phase
-	looks string
+// expected is what the case of that name must end with; false: there is no
+// such case in this protocol.
+func (s *Suite) expected(name string, usual Want) (Want, bool) {
+	if w, special := s.Verdicts[name]; special {
+		return w, w.Code != ""
+	}
+	return usual, true
+}
+
+// run tests a target with the suite's prober.
+func (s *Suite) run(ctx context.Context, tb testing.TB, policy *egress.Policy, target probe.Target, timeout time.Duration) (probe.Report, error) {
+	tb.Helper()
+	if s.Prepare != nil {
+		s.Prepare(&target)
+	}
+	return newRunner(tb, policy, s.Prober, timeout).Run(ctx, target)
 }
 
 // check runs a test and holds the report against every rule that all obey.
-func (s *Suite) check(t *testing.T, target probe.Target, w want) probe.Report {
+func (s *Suite) check(t *testing.T, target probe.Target, w Want) probe.Report {
 	t.Helper()
 	start := time.Now()
-	r, err := Runner(t, s.Prober, Timeout).Run(t.Context(), target)
+	r, err := s.run(t.Context(), t, Policy(t), target, Timeout)
 	if err != nil {
 		t.Fatalf("Run() error = %v", err)
 	}
 	if took := time.Since(start); took > Timeout+time.Second {
 		t.Errorf("the test took %s", took)
 	}
-	if r.Code != w.code || r.Phase != w.phase || r.Evidence.LooksLike != w.looks {
+	if r.Code != w.Code || r.Phase != w.Phase || r.Evidence.LooksLike != w.Looks {
 		t.Errorf("Run() = %s in phase %q, looks like %q; want %s in phase %q, looks like %q\n%s",
-			r.Code, r.Phase, r.Evidence.LooksLike, w.code, w.phase, w.looks, inJSON(t, r))
+			r.Code, r.Phase, r.Evidence.LooksLike, w.Code, w.Phase, w.Looks, inJSON(t, r))
 	}
 	WellFormed(t, r)
 	silent(t, Password, inJSON(t, r))
@@ -204,16 +252,20 @@ func noGoroutines(t *testing.T) {
 	t.Errorf("a goroutine was left behind:\n%s", left)
 }
 
+// foreign matches what a prober or a driver runs: a package of ours below
+// probe, or a library. Tests and their servers are in packages named …test.
+var foreign = regexp.MustCompile(`go-sql-driver/mysql\.|pgx/v5/pgconn|dialtone/internal/egress\.|dialtone/internal/probe(/[a-z0-9]+)?\.`)
+
 // foreignGoroutine finds one that runs or was started by prober or driver.
 func foreignGoroutine() string {
 	buf := make([]byte, 4<<20)
 	buf = buf[:runtime.Stack(buf, true)]
 	for stack := range strings.SplitSeq(string(buf), "\n\n") {
-		if strings.Contains(stack, "probetest.foreignGoroutine") {
-			continue
+		if strings.Contains(stack, "testing.tRunner") {
+			continue // a test, perhaps one that waits for its turn
 		}
-		for _, name := range []string{"go-sql-driver/mysql.", "pgx/v5/pgconn", "dialtone/internal/egress", "dialtone/internal/probe.("} {
-			if strings.Contains(stack, name) {
+		for _, name := range foreign.FindAllString(stack, -1) {
+			if !strings.HasSuffix(name, "test.") {
 				return stack
 			}
 		}
