@@ -7,6 +7,7 @@ import (
 	"dialtone/internal/probe"
 	"dialtone/internal/probe/mysql"
 	"dialtone/internal/probe/postgres"
+	"dialtone/internal/probe/sqlserver"
 )
 
 // Config is what all engines have in common.
@@ -24,5 +25,6 @@ func All(cfg Config) []probe.Prober {
 	return []probe.Prober{
 		mysql.New(mysql.Config{AllowRecoverable: cfg.AllowRecoverable, ProgramName: cfg.ProgramName}),
 		postgres.New(postgres.Config{AllowRecoverable: cfg.AllowRecoverable, ProgramName: cfg.ProgramName}),
+		sqlserver.New(sqlserver.Config{AllowRecoverable: cfg.AllowRecoverable, ProgramName: cfg.ProgramName}),
 	}
 }

@@ -151,3 +151,10 @@ func Refusal(errors ...Error) []byte {
 	a.done(doneError, 0)
 	return a.bytes
 }
+
+// Notice is a token that informs and means nothing.
+func Notice(text string) []byte {
+	var a answer
+	a.message(Error{Number: 5701, State: 2, Text: text})
+	return a.bytes
+}
