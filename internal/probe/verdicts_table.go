@@ -231,7 +231,7 @@ var loginVerdicts = []Verdict{
 	{
 		Code: CodeAuthMechanism, Phase: PhaseLogin, Owner: OwnerDBA,
 		Meaning: Words{"The server wants this account to log in by a method that this service does not support.", "服务器要求该账号使用本服务不支持的认证方式登录。"},
-		Remedy:  Words{"Give the account a common method: caching_sha2_password or mysql_native_password in MySQL; scram-sha-256 or md5 in pg_hba.conf of PostgreSQL. The evidence names the method asked for.", "请将账号改为常用的认证方式：MySQL 使用 caching_sha2_password 或 mysql_native_password；PostgreSQL 在 pg_hba.conf 中使用 scram-sha-256 或 md5。测试证据中会给出服务器要求的认证方式。"},
+		Remedy:  Words{"Give the account a common method: caching_sha2_password or mysql_native_password in MySQL; scram-sha-256 or md5 in pg_hba.conf of PostgreSQL; in SQL Server a SQL login, with mixed authentication switched on. The evidence names the method asked for.", "请将账号改为常用的认证方式：MySQL 使用 caching_sha2_password 或 mysql_native_password；PostgreSQL 在 pg_hba.conf 中使用 scram-sha-256 或 md5；SQL Server 使用 SQL 登录名，并启用混合身份验证模式。测试证据中会给出服务器要求的认证方式。"},
 	},
 	{
 		Code: CodeInsecureLogin, Phase: PhaseLogin, Owner: OwnerCaller,
@@ -241,12 +241,12 @@ var loginVerdicts = []Verdict{
 	{
 		Code: CodeAccountLocked, Phase: PhaseLogin, Owner: OwnerDBA,
 		Meaning: Words{"The account exists but is locked or may not log in.", "账号存在，但已被锁定或不允许登录。"},
-		Remedy:  Words{"Unlock it: ALTER USER ... ACCOUNT UNLOCK in MySQL, ALTER ROLE ... LOGIN in PostgreSQL. Find out first why it was locked.", "请解除锁定：MySQL 执行 ALTER USER ... ACCOUNT UNLOCK，PostgreSQL 执行 ALTER ROLE ... LOGIN；解除前请先查明锁定原因。"},
+		Remedy:  Words{"Unlock it: ALTER USER ... ACCOUNT UNLOCK in MySQL, ALTER ROLE ... LOGIN in PostgreSQL, ALTER LOGIN ... ENABLE or WITH PASSWORD = ... UNLOCK in SQL Server. Find out first why it was locked.", "请解除锁定：MySQL 执行 ALTER USER ... ACCOUNT UNLOCK，PostgreSQL 执行 ALTER ROLE ... LOGIN，SQL Server 执行 ALTER LOGIN ... ENABLE 或 WITH PASSWORD = ... UNLOCK；解除前请先查明锁定原因。"},
 	},
 	{
 		Code: CodePasswordExpired, Phase: PhaseLogin, Owner: OwnerDBA,
 		Meaning: Words{"The password of the account has expired and must be changed before the account can be used.", "账号密码已过期，修改密码之前无法使用该账号。"},
-		Remedy:  Words{"Set a new password (ALTER USER ... IDENTIFIED BY ... in MySQL) and test with it.", "请设置新密码（MySQL 执行 ALTER USER ... IDENTIFIED BY ...），并用新密码重新测试。"},
+		Remedy:  Words{"Set a new password (ALTER USER ... IDENTIFIED BY ... in MySQL, ALTER LOGIN ... WITH PASSWORD in SQL Server) and test with it.", "请设置新密码（MySQL 执行 ALTER USER ... IDENTIFIED BY ...，SQL Server 执行 ALTER LOGIN ... WITH PASSWORD），并用新密码重新测试。"},
 	},
 	{
 		Code: CodeKDCUnreachable, Phase: PhaseLogin, Owner: OwnerNetwork,
@@ -265,7 +265,7 @@ var sessionVerdicts = []Verdict{
 	{
 		Code: CodeDatabaseUnknown, Phase: PhaseSession, Owner: OwnerCaller,
 		Meaning: Words{"The login passed, but there is no database of this name.", "登录成功，但不存在该名称的数据库。"},
-		Remedy:  Words{"Correct the database name (db_name), or create the database. Without a name PostgreSQL is asked for the database postgres.", "请更正数据库名称（db_name），或创建该数据库；未填写名称时，PostgreSQL 默认连接 postgres 数据库。"},
+		Remedy:  Words{"Correct the database name (db_name), or create the database. Without a name PostgreSQL is asked for the database postgres. SQL Server says the same when the account has no user in the database: CREATE USER ... FOR LOGIN ... there.", "请更正数据库名称（db_name），或创建该数据库；未填写名称时，PostgreSQL 默认连接 postgres 数据库。若账号在该数据库中没有对应用户，SQL Server 也会如此答复：请在该库中执行 CREATE USER ... FOR LOGIN ...。"},
 	},
 	{
 		Code: CodeDatabaseUnavailable, Phase: PhaseSession, Owner: OwnerDBA,
