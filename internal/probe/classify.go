@@ -56,7 +56,7 @@ func judge(ctx context.Context, err error, s *Session, seen egress.Evidence) (Co
 	if !seen.Used.IsValid() {
 		return unconnected(ctx, err, s.trace.phase(), seen), ""
 	}
-	if foreign(s.Target.Engine, seen.FirstBytes) != "" {
+	if foreign(s.Target, seen.FirstBytes) != "" {
 		return CodeProtocolMismatch, ""
 	}
 	if timedOut(ctx, err) {
@@ -191,12 +191,23 @@ func tlsCode(err error) Code {
 
 // foreign names the product that these first bytes belong to, if it is known
 // and not the engine that was asked for.
-func foreign(engine Engine, first []byte) string {
+func foreign(t *Target, first []byte) string {
 	product := looksLike(first)
-	if product == family(engine) {
+	if product == family(t.Engine) || product == "tls" && t.TLS != nil && tlsFirst(t.Engine) {
 		return ""
 	}
 	return product
+}
+
+// tlsFirst says whether TLS begins with the first byte, where it was asked for.
+// In the other protocols something comes before it.
+func tlsFirst(engine Engine) bool {
+	switch family(engine) {
+	case "mysql", "postgresql", "sqlserver":
+		return false
+	default:
+		return true
+	}
 }
 
 // family is the product whose first bytes an engine is expected to send, in

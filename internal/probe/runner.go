@@ -172,7 +172,7 @@ func (r *run) one(ctx context.Context, address Address, login bool, left int) Re
 		r.deny(ctx)
 		return denied(rows)
 	}
-	addEdge(&evidence, r.target.Engine, seen, code)
+	addEdge(&evidence, r.target, seen, code)
 	return Report{Code: code, Phase: phase, Phases: rows, Evidence: evidence}
 }
 
@@ -260,7 +260,7 @@ func lastPassed(rows []PhaseResult) Phase {
 }
 
 // addEdge copies what the edge saw into the evidence.
-func addEdge(e *Evidence, engine Engine, seen egress.Evidence, code Code) {
+func addEdge(e *Evidence, t *Target, seen egress.Evidence, code Code) {
 	e.Resolver = seen.Resolver
 	for _, a := range seen.Addrs {
 		e.Resolved = append(e.Resolved, a.String())
@@ -276,6 +276,6 @@ func addEdge(e *Evidence, engine Engine, seen egress.Evidence, code Code) {
 	}
 	e.BytesIn, e.BytesOut = seen.BytesIn, seen.BytesOut
 	if e.LooksLike == "" && code != CodeOK {
-		e.LooksLike = foreign(engine, seen.FirstBytes)
+		e.LooksLike = foreign(t, seen.FirstBytes)
 	}
 }
