@@ -245,7 +245,7 @@ func looksLike(b []byte) string {
 		return "postgresql"
 	case len(b) >= 3 && (b[0] == 0x15 || b[0] == 0x16) && b[1] == 0x03:
 		return "tls"
-	case len(b) >= 2 && (b[0] == 0x84 || b[0] == 0x83) && b[1] == 0:
+	case len(b) >= 2 && b[0] >= 0x83 && b[0] <= 0x85 && b[1] == 0:
 		return "cassandra"
 	case len(b) >= 3 && b[0] == 0x04 && b[1] == 0x01 && b[2] == 0:
 		return "sqlserver"

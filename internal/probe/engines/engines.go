@@ -5,6 +5,7 @@ package engines
 
 import (
 	"dialtone/internal/probe"
+	"dialtone/internal/probe/cassandra"
 	"dialtone/internal/probe/mysql"
 	"dialtone/internal/probe/postgres"
 	"dialtone/internal/probe/sqlserver"
@@ -26,5 +27,6 @@ func All(cfg Config) []probe.Prober {
 		mysql.New(mysql.Config{AllowRecoverable: cfg.AllowRecoverable, ProgramName: cfg.ProgramName}),
 		postgres.New(postgres.Config{AllowRecoverable: cfg.AllowRecoverable, ProgramName: cfg.ProgramName}),
 		sqlserver.New(sqlserver.Config{AllowRecoverable: cfg.AllowRecoverable, ProgramName: cfg.ProgramName}),
+		cassandra.New(cassandra.Config{AllowRecoverable: cfg.AllowRecoverable, ProgramName: cfg.ProgramName}),
 	}
 }
