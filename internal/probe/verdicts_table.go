@@ -289,7 +289,7 @@ var topologyVerdicts = []Verdict{
 	{
 		Code: CodeAdvertisedUnreachable, Phase: PhaseTopology, Owner: OwnerDBA,
 		Meaning: Words{"The server answers, but it sends its clients to other addresses, and at least one of those cannot be reached from the test network.", "服务器可以连接，但其通告给客户端的其他地址中，至少有一个无法从测试网络访问。"},
-		Remedy:  Words{"Have the server advertise addresses that clients can reach (advertised.listeners in Kafka, the host names in the replica set configuration of MongoDB, cluster-announce-ip in Redis), or open the network to those listed in the evidence.", "请让服务器通告客户端可访问的地址（Kafka 的 advertised.listeners、MongoDB 副本集配置中的主机名、Redis 的 cluster-announce-ip），或放行证据中列出的地址。"},
+		Remedy:  Words{"Have the server advertise addresses that clients can reach (advertised.listeners in Kafka, the host names in the replica set configuration of MongoDB, cluster-announce-ip in Redis, broadcast_rpc_address in Cassandra), or open the network to those listed in the evidence.", "请让服务器通告客户端可访问的地址（Kafka 的 advertised.listeners、MongoDB 副本集配置中的主机名、Redis 的 cluster-announce-ip、Cassandra 的 broadcast_rpc_address），或放行证据中列出的地址。"},
 	},
 	{
 		Code: CodeTopologyMismatch, Phase: PhaseTopology, Owner: OwnerCaller,

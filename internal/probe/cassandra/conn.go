@@ -20,6 +20,9 @@ type conn struct {
 	// framed is set when both sides have gone over to segments.
 	framed *segments
 	events int
+	// hangUp is what it means when the server closes the connection before it
+	// has answered anything, if that is known.
+	hangUp probe.Code
 }
 
 // dial connects and encrypts.
@@ -33,12 +36,32 @@ func dial(ctx context.Context, s *probe.Session) (*conn, error) {
 		return newConn(raw), nil
 	}
 	s.Enter(probe.PhaseTLS)
+	hangUp := judgeHangUp(config)
 	secured := tls.Client(raw, config)
 	if err := secured.HandshakeContext(ctx); err != nil {
 		_ = raw.Close()
 		return nil, answeredInPlain(err)
 	}
-	return newConn(secured), nil
+	c := newConn(secured)
+	c.hangUp = *hangUp
+	return c, nil
+}
+
+// judgeHangUp finds out what a hang-up after the handshake means. In TLS 1.3 it
+// is over for a client before the server looks at the client's certificate; and
+// Cassandra has the connection reset, by which its alert is lost half the time.
+func judgeHangUp(config *tls.Config) *probe.Code {
+	var code probe.Code
+	present := config.GetClientCertificate
+	config.GetClientCertificate = func(r *tls.CertificateRequestInfo) (*tls.Certificate, error) {
+		certificate, err := present(r)
+		code = probe.CodeTLSClientCertRejected
+		if err == nil && len(certificate.Certificate) == 0 {
+			code = probe.CodeTLSClientCertRequired
+		}
+		return certificate, err
+	}
+	return &code
 }
 
 func newConn(c net.Conn) *conn {

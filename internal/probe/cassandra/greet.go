@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"syscall"
 
 	"dialtone/internal/probe"
 )
@@ -25,6 +26,9 @@ func greet(ctx context.Context, s *probe.Session, version byte) (*conn, error) {
 	s.Enter(probe.PhaseProtocol)
 	c.version = version
 	refusal, err := c.offer(s)
+	if c.hangUp != "" && closed(err) {
+		err = probe.Fail(c.hangUp, err)
+	}
 	if err != nil || refusal == nil {
 		return c.orClose(err)
 	}
@@ -33,7 +37,7 @@ func greet(ctx context.Context, s *probe.Session, version byte) (*conn, error) {
 	}
 	c.version = refusal.version
 	again, err := c.offer(s)
-	if errors.Is(err, io.EOF) || errors.Is(err, errReset) {
+	if closed(err) {
 		_ = c.Close()
 		if c, err = dial(ctx, s); err != nil {
 			return nil, err
@@ -46,6 +50,13 @@ func greet(ctx context.Context, s *probe.Session, version byte) (*conn, error) {
 		err = again.verdict(s)
 	}
 	return c.orClose(err)
+}
+
+// closed says whether the server has ended the connection, in any of the ways
+// in which that is seen.
+func closed(err error) bool {
+	return errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) ||
+		errors.Is(err, syscall.ECONNRESET) || errors.Is(err, syscall.EPIPE)
 }
 
 // orClose hands the connection on, unless something is wrong.

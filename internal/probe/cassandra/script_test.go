@@ -190,6 +190,20 @@ func TestVersions(t *testing.T) {
 	}
 }
 
+func TestVersionsOverTLS(t *testing.T) {
+	t.Parallel()
+	authority := probetest.NewAuthority(t)
+	config := authority.Server(t, nil)
+	node := cluster()
+	node.Versions, node.Hasty = []byte{3}, true
+	s := probetest.Serve(t, func(_ *probetest.Server, conn net.Conn) { node.Serve(conn, config) })
+	goal := target(s)
+	goal.TLS = &probe.TLS{Certificate: authority.PEM()}
+	if r := probeIt(t, cassandra.New(cassandra.Config{}), goal); !r.OK() || s.Accepted() != 2 {
+		t.Errorf("Run() = %s in %q on %d connections, want ok on 2", r.Code, r.Phase, s.Accepted())
+	}
+}
+
 // What the server is told of its client.
 func TestClientName(t *testing.T) {
 	t.Parallel()
@@ -216,20 +230,47 @@ func TestAlertInPlainText(t *testing.T) {
 	}
 }
 
-// A server that wants a certificate of the client's says so when the handshake
-// is over for us.
+// A server that asks for a certificate, gets none and hangs up wants one,
+// whether or not its alert arrives before the reset does.
 func TestClientCertificateRequired(t *testing.T) {
 	t.Parallel()
 	authority := probetest.NewAuthority(t)
-	config := authority.Server(t, nil)
-	config.ClientAuth = tls.RequireAnyClientCert
-	node := cluster()
-	s := probetest.Serve(t, func(_ *probetest.Server, conn net.Conn) { node.Serve(conn, config) })
-	goal := target(s)
-	goal.TLS = &probe.TLS{Certificate: authority.PEM()}
-	if r := probeIt(t, permissive(), goal); r.Phase != probe.PhaseTLS || r.LoginSent {
-		t.Errorf("Run() = %s in %q, login sent %v", r.Code, r.Phase, r.LoginSent)
+	for _, tc := range []struct {
+		name string
+		auth tls.ClientAuthType
+		want probe.Code
+	}{
+		{"reset", tls.RequestClientCert, probe.CodeTLSClientCertRequired},
+		{"reset, nothing asked", tls.NoClientCert, probe.CodeConnectionLost},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			t.Parallel()
+			config := authority.Server(t, nil)
+			config.ClientAuth = tc.auth
+			s := probetest.Serve(t, func(_ *probetest.Server, conn net.Conn) {
+				hear(tls.Server(conn, config))
+				if tcp, ok := conn.(*net.TCPConn); ok {
+					_ = tcp.SetLinger(0)
+				}
+			})
+			goal := target(s)
+			goal.TLS = &probe.TLS{Certificate: authority.PEM()}
+			if r := probeIt(t, permissive(), goal); r.Code != tc.want || r.LoginSent {
+				t.Errorf("Run() = %s in %q, login sent %v; want %s", r.Code, r.Phase, r.LoginSent, tc.want)
+			}
+		})
 	}
+	t.Run("alert", func(t *testing.T) {
+		t.Parallel()
+		config := authority.Server(t, nil)
+		config.ClientAuth = tls.RequireAnyClientCert
+		s := probetest.Serve(t, func(_ *probetest.Server, conn net.Conn) { cluster().Serve(conn, config) })
+		goal := target(s)
+		goal.TLS = &probe.TLS{Certificate: authority.PEM()}
+		if r := probeIt(t, permissive(), goal); r.Phase != probe.PhaseTLS || r.LoginSent {
+			t.Errorf("Run() = %s in %q, login sent %v", r.Code, r.Phase, r.LoginSent)
+		}
+	})
 }
 
 // peer is another node at an address of this machine.

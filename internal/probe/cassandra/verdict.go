@@ -2,14 +2,9 @@ package cassandra
 
 import (
 	"strings"
-	"syscall"
 
 	"dialtone/internal/probe"
 )
-
-// errReset is how a connection ends that Cassandra closes: it lets the kernel
-// reset it (SO_LINGER 0).
-const errReset = syscall.ECONNRESET
 
 // The error codes of native_protocol_v5.spec, section 9.
 const (
