@@ -1,6 +1,7 @@
 package cassandra_test
 
 import (
+	"bytes"
 	"context"
 	"crypto/tls"
 	"net"
@@ -329,6 +330,45 @@ func TestTopology(t *testing.T) {
 			}
 			if diff := cmp.Diff(tc.members, r.Evidence.Members); diff != "" {
 				t.Errorf("members (-want +got):\n%s", diff)
+			}
+		})
+	}
+}
+
+// Behind TLS the port is that of the node asked: the table tells only the one
+// without.
+func TestTopologyBehindTLS(t *testing.T) {
+	t.Parallel()
+	authority := probetest.NewAuthority(t)
+	config := authority.Server(t, nil)
+	node := cluster()
+	node.Peers = []cassandratest.Peer{{Peer: netip.MustParseAddr("127.0.0.2"), Native: netip.MustParseAddr("127.0.0.1"), Port: 1}}
+	s := probetest.Serve(t, func(_ *probetest.Server, conn net.Conn) { node.Serve(conn, config) })
+	goal := target(s)
+	goal.TLS = &probe.TLS{Certificate: authority.PEM()}
+	r := probeIt(t, cassandra.New(cassandra.Config{}), goal)
+	want := []probe.MemberResult{{Address: s.Addr.String(), Role: "node", Code: probe.CodeOK, Reached: probe.PhaseProtocol}}
+	if diff := cmp.Diff(want, r.Evidence.Members); diff != "" || !r.OK() {
+		t.Errorf("Run() = %s, members (-want +got):\n%s", r.Code, diff)
+	}
+}
+
+// Events that nobody asked for are passed over, but not for ever.
+func TestEvents(t *testing.T) {
+	t.Parallel()
+	for _, tc := range []struct {
+		name   string
+		events int
+		code   probe.Code
+	}{{"some", 16, probe.CodeOK}, {"too many", 17, probe.CodePeerAbusive}} {
+		t.Run(tc.name, func(t *testing.T) {
+			t.Parallel()
+			s := probetest.Serve(t, func(_ *probetest.Server, conn net.Conn) {
+				_, _ = conn.Write(bytes.Repeat(cassandratest.Event(), tc.events))
+				cluster().Serve(conn, nil)
+			})
+			if r := probeIt(t, permissive(), target(s)); r.Code != tc.code {
+				t.Errorf("Run() = %s, want %s", r.Code, tc.code)
 			}
 		})
 	}

@@ -35,6 +35,36 @@ var (
 	read = regexp.MustCompile(`(?is)^\s*SELECT\s+(.*?)\s+FROM\s+system\.(\w+)`)
 )
 
+// wellFormed says whether a query has all that its flags announce, and nothing
+// behind that. The real server is more patient.
+func wellFormed(version byte, body []byte) bool {
+	const (
+		pageSize, pagingState, serial, timestamp = 0x04, 0x08, 0x10, 0x20
+		known                                    = 0x02 | pageSize | pagingState | serial | timestamp
+	)
+	rest := body[min(len(body), 4+len(longAt(body))+2):]
+	var flags uint32
+	if version >= 5 && len(rest) >= 4 {
+		flags, rest = binary.BigEndian.Uint32(rest), rest[4:]
+	} else if version < 5 && len(rest) >= 1 {
+		flags, rest = uint32(rest[0]), rest[1:]
+	}
+	due := 0
+	if flags&pageSize != 0 {
+		due += 4
+	}
+	if flags&pagingState != 0 {
+		due += 4 + len(longAt(rest[min(len(rest), due):]))
+	}
+	if flags&serial != 0 {
+		due += 2
+	}
+	if flags&timestamp != 0 {
+		due += 8
+	}
+	return flags&^known == 0 && len(rest) == due
+}
+
 // execute answers the statements with which a driver begins.
 func (s *Server) execute(statement string) (Op, []byte) {
 	if m := use.FindStringSubmatch(statement); m != nil {

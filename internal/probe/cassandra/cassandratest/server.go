@@ -123,11 +123,15 @@ func (s *Server) answer(w *wire, m message) bool {
 		ok := w.write(message{version: mine, op: failure, body: errorBody(protocolError, text)}) == nil
 		return ok && !s.Hasty
 	}
+	reply := message{version: m.version, stream: m.stream}
 	var statement string
 	if m.op == Query {
 		statement = string(longAt(m.body))
+		if !wellFormed(m.version, m.body) {
+			reply.op, reply.body = failure, errorBody(protocolError, "malformed query")
+			return w.write(reply) == nil
+		}
 	}
-	reply := message{version: m.version, stream: m.stream}
 	if s.Fail != nil {
 		if e := s.Fail(m.op, statement); e != nil {
 			reply.op, reply.body = failure, errorBody(e.Code, e.Text)
