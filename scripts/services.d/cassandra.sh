@@ -13,7 +13,8 @@ env_cassandra() {
 }
 
 up_cassandra() {
-  local home=$dir/cassandra jars
+  # Ten seconds of work for two cores of its own, and it never has them for itself.
+  local home=$dir/cassandra jars patience=120
   jars=$(maven_jars cassandra)
   if [[ ! -e $home/ready ]]; then
     ! running cassandra || die "cassandra is running but was never prepared; run scripts/services down"

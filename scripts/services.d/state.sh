@@ -102,9 +102,10 @@ spawn() {
   disown
 }
 
-# await NAME CMD...: until CMD succeeds; a server that ended meanwhile is shown at once.
+# await NAME CMD...: until CMD succeeds, for 30 seconds or the caller's patience; a server that
+# ended meanwhile is shown at once.
 await() {
-  local name=$1 end=$((SECONDS + 30))
+  local name=$1 end=$((SECONDS + ${patience:-30}))
   shift
   until "$@" >/dev/null 2>&1; do
     if ! running "$name" || ((SECONDS > end)); then
