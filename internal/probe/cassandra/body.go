@@ -100,8 +100,7 @@ func readOptions(f frame) (map[string][]string, error) {
 	return offered, b.check()
 }
 
-// The kinds of a RESULT, the flags of its rows, and the types of a column that
-// are asked for here.
+// The kind of a RESULT that holds rows, and the flags of these.
 const (
 	resultRows = 2
 

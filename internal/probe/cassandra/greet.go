@@ -19,37 +19,50 @@ import (
 // rather have. Since 4.0 the question can then be asked again on the same
 // connection; before, the server closes it, which costs a second one.
 func greet(ctx context.Context, s *probe.Session, version byte) (*conn, error) {
-	c, err := dial(ctx, s)
-	if err != nil {
-		return nil, err
+	c, no, err := hello(ctx, s, version)
+	if err != nil || no == nil {
+		return c, err
 	}
-	s.Enter(probe.PhaseProtocol)
-	c.version = version
-	refusal, err := c.offer(s)
-	if c.hangUp != "" && closed(err) {
-		err = probe.Fail(c.hangUp, err)
+	if no.version == version || no.version > v5 {
+		_ = c.Close()
+		return nil, no.verdict(s)
 	}
-	if err != nil || refusal == nil {
-		return c.orClose(err)
-	}
-	if refusal.version == version || refusal.version > v5 {
-		return c.orClose(refusal.verdict(s))
-	}
-	c.version = refusal.version
+	c.version = no.version
 	again, err := c.offer(s)
 	if closed(err) {
 		_ = c.Close()
-		if c, err = dial(ctx, s); err != nil {
+		if c, again, err = hello(ctx, s, no.version); err != nil {
 			return nil, err
 		}
-		s.Enter(probe.PhaseProtocol)
-		c.version = refusal.version
-		again, err = c.offer(s)
 	}
-	if err == nil && again != nil {
+	if again != nil {
 		err = again.verdict(s)
 	}
-	return c.orClose(err)
+	if err != nil {
+		_ = c.Close()
+		return nil, err
+	}
+	return c, nil
+}
+
+// hello opens one connection and asks once. There is a connection unless there
+// is an error.
+func hello(ctx context.Context, s *probe.Session, version byte) (*conn, *refusal, error) {
+	c, err := dial(ctx, s)
+	if err != nil {
+		return nil, nil, err
+	}
+	s.Enter(probe.PhaseProtocol)
+	c.version = version
+	no, err := c.offer(s)
+	if err != nil {
+		_ = c.Close()
+		if c.hangUp != "" && closed(err) {
+			err = probe.Fail(c.hangUp, err)
+		}
+		return nil, nil, err
+	}
+	return c, no, nil
 }
 
 // closed says whether the server has ended the connection, in any of the ways
@@ -57,15 +70,6 @@ func greet(ctx context.Context, s *probe.Session, version byte) (*conn, error) {
 func closed(err error) bool {
 	return errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) ||
 		errors.Is(err, syscall.ECONNRESET) || errors.Is(err, syscall.EPIPE)
-}
-
-// orClose hands the connection on, unless something is wrong.
-func (c *conn) orClose(err error) (*conn, error) {
-	if err != nil {
-		_ = c.Close()
-		return nil, err
-	}
-	return c, nil
 }
 
 // refusal is a server's no to a version, and the version in which it says so.

@@ -73,6 +73,7 @@ func TestServerErrors(t *testing.T) {
 		{"overloaded at once", failing(cassandratest.Options, "", 0x1001, "overloaded"), probe.CodeTooManyConnections, probe.PhaseProtocol, false, "0x1001"},
 		{"bootstrapping", failing(cassandratest.Startup, "", 0x1002, "is bootstrapping"), probe.CodeServerNotReady, probe.PhaseProtocol, false, "0x1002"},
 		{"a fault of its own", failing(cassandratest.Startup, "", 0, "you said "+probetest.Password), probe.CodeServerError, probe.PhaseProtocol, false, "0x0000"},
+		{"a version refused in that version", failing(cassandratest.Options, "", 0x000A, "unsupported"), probe.CodeVersionUnsupported, probe.PhaseProtocol, false, "0x000A"},
 		{"a version refused late", failing(cassandratest.Startup, "", 0x000A, "unsupported"), probe.CodeVersionUnsupported, probe.PhaseProtocol, false, "0x000A"},
 		{"may not log in", failing(cassandratest.AuthResponse, "", 0x0100, "dialtone is not permitted to log in"), probe.CodeAccountLocked, probe.PhaseLogin, true, "0x0100"},
 		{"the accounts are away", failing(cassandratest.AuthResponse, "", 0x0100, "Unable to perform authentication: "+away), probe.CodeServerNotReady, probe.PhaseLogin, true, "0x0100"},
