@@ -139,6 +139,14 @@ type Evidence struct {
 	BytesOut int64             `json:"bytes_out"`
 }
 
+// setFact notes a text that is fit for evidence.
+func (e *Evidence) setFact(name, value string) {
+	if e.Facts == nil {
+		e.Facts = map[string]string{}
+	}
+	e.Facts[name] = value
+}
+
 // DialEvidence is one TCP connection attempted.
 type DialEvidence struct {
 	Address    string  `json:"address"`

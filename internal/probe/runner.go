@@ -130,23 +130,28 @@ type run struct {
 // all tests every address: the first that gets as far as a login makes it, the
 // others are tested up to the protocol. A failure after a login was sent ends
 // the test, so that no second one can follow. The report is that of the login,
-// or else of the first address.
+// or else of the first address; addresses that do not belong together make a
+// good one fail.
 func (r *run) all(ctx context.Context) Report {
 	var best Report
 	var results []AddressResult
+	var parts []part
+	chosen := 0
 	proven := false // a login was sent, or one address let us in without
 	for i, address := range r.target.Addresses {
-		report := r.one(ctx, address, !proven, len(r.target.Addresses)-i)
+		report, cluster := r.one(ctx, address, !proven, len(r.target.Addresses)-i)
+		parts = append(parts, part{address, cluster})
 		results = append(results, AddressResult{Address: address.String(), Code: report.Code, Reached: lastPassed(report.Phases)})
 		sent, refused := r.gate.state()
 		if i == 0 || !proven && (sent || report.OK()) {
-			best = report
+			best, chosen = report, i
 		}
 		proven = proven || sent || report.OK()
 		if refused != nil || ctx.Err() != nil || (sent && !best.OK()) {
 			break
 		}
 	}
+	compare(&best, results, parts, chosen)
 	best.Strict = best.OK() && len(results) == len(r.target.Addresses)
 	for _, result := range results {
 		best.Strict = best.Strict && result.Code == CodeOK
@@ -157,8 +162,9 @@ func (r *run) all(ctx context.Context) Report {
 	return best
 }
 
-// one tests one address within its fair share of the time that is left.
-func (r *run) one(ctx context.Context, address Address, login bool, left int) Report {
+// one tests one address within its fair share of the time that is left, and
+// gives what it said it is part of.
+func (r *run) one(ctx context.Context, address Address, login bool, left int) (Report, *Cluster) {
 	if deadline, ok := ctx.Deadline(); ok && left > 1 {
 		var cancel context.CancelFunc
 		ctx, cancel = context.WithTimeout(ctx, time.Until(deadline)/time.Duration(left))
@@ -170,10 +176,10 @@ func (r *run) one(ctx context.Context, address Address, login bool, left int) Re
 	rows, evidence := s.trace.finish(phase, code)
 	if code == CodeTargetNotAllowed && !seen.Used.IsValid() {
 		r.deny(ctx)
-		return denied(rows)
+		return denied(rows), nil
 	}
 	addEdge(&evidence, r.target, seen, code)
-	return Report{Code: code, Phase: phase, Phases: rows, Evidence: evidence}
+	return Report{Code: code, Phase: phase, Phases: rows, Evidence: evidence}, s.trace.cluster
 }
 
 // open makes the session of one address, with an edge of its own.

@@ -73,10 +73,7 @@ func (s *Session) ServerError(code, text string) {
 // Fact notes an engine's own finding under a documented snake_case name.
 func (s *Session) Fact(name, value string) {
 	s.note(func(e *Evidence) {
-		if e.Facts == nil {
-			e.Facts = map[string]string{}
-		}
-		e.Facts[name] = s.printable(value)
+		e.setFact(name, s.printable(value))
 	})
 }
 
@@ -143,6 +140,7 @@ type trace struct {
 	since    time.Time
 	rows     map[Phase]*PhaseResult
 	evidence Evidence
+	cluster  *Cluster // what the address said it is part of
 }
 
 func newTrace(start time.Time) *trace {
