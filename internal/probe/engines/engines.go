@@ -6,6 +6,7 @@ package engines
 import (
 	"dialtone/internal/probe"
 	"dialtone/internal/probe/cassandra"
+	"dialtone/internal/probe/mongodb"
 	"dialtone/internal/probe/mysql"
 	"dialtone/internal/probe/postgres"
 	"dialtone/internal/probe/sqlserver"
@@ -24,6 +25,7 @@ type Config struct {
 // All makes one prober for each wire protocol.
 func All(cfg Config) []probe.Prober {
 	return []probe.Prober{
+		mongodb.New(mongodb.Config{ProgramName: cfg.ProgramName}),
 		mysql.New(mysql.Config{AllowRecoverable: cfg.AllowRecoverable, ProgramName: cfg.ProgramName}),
 		postgres.New(postgres.Config{AllowRecoverable: cfg.AllowRecoverable, ProgramName: cfg.ProgramName}),
 		sqlserver.New(sqlserver.Config{AllowRecoverable: cfg.AllowRecoverable, ProgramName: cfg.ProgramName}),
