@@ -41,7 +41,7 @@ func engineOf(dbType string) probe.Engine {
 		return probe.Taurus
 	case "hwpostgresql", "taurus-postgresql":
 		return probe.PostgreSQL
-	case "dds", "hwmongodb", "gaussmongodb":
+	case "dds", "hwmongodb", "gaussmongodb", "awsdocumentdb":
 		return probe.MongoDB
 	case "mrsKafka":
 		return probe.Kafka
