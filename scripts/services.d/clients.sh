@@ -51,9 +51,10 @@ clients_directory() {
 clients_base() {
   local python
   for python in python3 /usr/bin/python3; do
-    python=$(command -v "$python") && "$python" -c 'import ensurepip' 2>/dev/null || continue
-    echo "$python"
-    return
+    if python=$(command -v "$python") && "$python" -c 'import ensurepip' 2>/dev/null; then
+      echo "$python"
+      return
+    fi
   done
   return 1
 }

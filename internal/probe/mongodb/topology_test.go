@@ -208,6 +208,35 @@ func TestAnotherNameInside(t *testing.T) {
 	}
 }
 
+// TestStrangerAtAMember: somebody else answers at the name of a member.
+func TestStrangerAtAMember(t *testing.T) {
+	t.Parallel()
+	stranger := set(t, "rs0", primary)[0]
+	for _, tc := range []struct {
+		name   string
+		role   mongodbtest.Role
+		leader bool
+		want   probe.Code
+	}{
+		{"the primary", secondary, true, probe.CodeTopologyMismatch},
+		{"a secondary", primary, false, probe.CodeOK},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			t.Parallel()
+			seed := &mongodbtest.Server{Role: tc.role, Set: "rs1", Members: []string{"me.invalid:1", stranger.Addr}, Me: "me.invalid:1", Users: account()}
+			if tc.leader {
+				seed.Leader = stranger.Addr
+			}
+			r := test(t, at(t, mongodbtest.Start(t, seed)))
+			i := slices.IndexFunc(r.Evidence.Members, func(m probe.MemberResult) bool { return m.Address == stranger.Addr })
+			if r.Code != tc.want || i < 0 || r.Evidence.Members[i].Code != probe.CodeTopologyMismatch ||
+				r.OK() != slices.Contains(r.Evidence.Warnings, probe.CodeTopologyMismatch) {
+				t.Errorf("Run() = %s in %q with warnings %v, members %v; want %s", r.Code, r.Phase, r.Evidence.Warnings, r.Evidence.Members, tc.want)
+			}
+		})
+	}
+}
+
 // TestForbiddenMember: what the set names is dialled only if policy allows it.
 func TestForbiddenMember(t *testing.T) {
 	t.Parallel()
