@@ -182,7 +182,7 @@ var protocolVerdicts = []Verdict{
 	{
 		Code: CodeClosedNoReply, Phase: PhaseProtocol, Owner: OwnerDBA,
 		Meaning: Words{"The connection was accepted and closed at once, without an answer. Usual reasons: an address filter, a port that speaks TLS only, or another product.", "连接建立后即被对端关闭，没有任何响应。常见原因：地址过滤、端口仅支持 TLS，或并非该数据库。"},
-		Remedy:  Words{"Check the port, whether it demands TLS, and whether the server, a proxy or a load balancer lets the test nodes in; the server's log may say why.", "请检查端口是否正确、是否要求 TLS，以及服务器、代理或负载均衡是否放行测试节点；服务器日志可能记录了原因。"},
+		Remedy:  Words{"Check the port, whether it demands TLS, and whether the server, a proxy or a load balancer lets the test nodes in; the server's log may say why. MongoDB also closes without a word when all its connections are taken.", "请检查端口是否正确、是否要求 TLS，以及服务器、代理或负载均衡是否放行测试节点；服务器日志可能记录了原因。MongoDB 连接数用尽时也会不作响应直接关闭连接。"},
 	},
 	{
 		Code: CodeProtocolMismatch, Phase: PhaseProtocol, Owner: OwnerCaller,
@@ -221,7 +221,7 @@ var loginVerdicts = []Verdict{
 	{
 		Code: CodeAuthFailed, Phase: PhaseLogin, Owner: OwnerCaller,
 		Meaning: Words{"The server refused the user name or the password.", "服务器拒绝了用户名或密码。"},
-		Remedy:  Words{"Check both; they are case-sensitive. In MySQL the account must exist for the address of the test node ('user'@'host'), and an account with REQUIRE SSL is refused in the same words without TLS. In PostgreSQL an expired password (VALID UNTIL) looks the same.", "请检查用户名和密码（区分大小写）。MySQL 中账号须对测试节点的地址有效（'用户'@'主机'），且设有 REQUIRE SSL 的账号在未启用 TLS 时报错相同；PostgreSQL 中密码过期（VALID UNTIL）的表现也相同。"},
+		Remedy:  Words{"Check both; they are case-sensitive. In MySQL the account must exist for the address of the test node ('user'@'host'), and an account with REQUIRE SSL is refused in the same words without TLS. In PostgreSQL an expired password (VALID UNTIL) looks the same. In MongoDB the database named must be the one that holds the account.", "请检查用户名和密码（区分大小写）。MySQL 中账号须对测试节点的地址有效（'用户'@'主机'），且设有 REQUIRE SSL 的账号在未启用 TLS 时报错相同；PostgreSQL 中密码过期（VALID UNTIL）的表现也相同；MongoDB 中须填写账号所在的认证数据库。"},
 	},
 	{
 		Code: CodeAuthRequired, Phase: PhaseLogin, Owner: OwnerCaller,
