@@ -11,7 +11,6 @@ ferretdb_sum=h1:trrUU0LbmusMbyubhPS1IELncvrIwKrsRT2LW1UUWCw=
 
 packages_mongodb() {
   packages_clients # one of them makes the users
-  command -v go >/dev/null || [[ -x /usr/local/go/bin/go ]] || echo golang-go
 }
 
 env_mongodb() {
@@ -64,6 +63,7 @@ ferretdb_start() { # NAME SERVER OPTION...
 ferretdb() {
   local made cache=${XDG_CACHE_HOME:-$HOME/.cache}/dialtone
   command -v go >/dev/null || PATH=$PATH:/usr/local/go/bin
+  command -v go >/dev/null || { say "FerretDB is built with Go, which is missing"; return 1; }
   made=$cache/ferretdb-$({ echo "$ferretdb_version $ferretdb_sum"; go env GOVERSION; } | sha256sum | cut -c1-12)
   if [[ ! -x $made ]]; then
     mkdir -p "$cache"
