@@ -129,8 +129,12 @@ func (s *Suite) hostile(t *testing.T) {
 			target, called := s.target(server.Addr), 0
 			target.BeforeLogin = func(context.Context) error { called++; return nil }
 			r := s.check(t, target, tc.want)
-			if n := server.Accepted(); n != 1 {
-				t.Errorf("%d connections were made, want 1", n)
+			most := 1
+			if s.AsksAgain && tc.want.Code == probe.CodeClosedNoReply {
+				most = 2
+			}
+			if n := server.Accepted(); n < 1 || n > most {
+				t.Errorf("%d connections were made, want 1 to %d", n, most)
 			}
 			if before := tc.want.Phase == probe.PhaseProtocol; before && (called != 0 || r.LoginSent) {
 				t.Errorf("the login hook was called %d times, login sent %v; want neither", called, r.LoginSent)

@@ -58,6 +58,10 @@ type Suite struct {
 	// where the protocol has no word for it.
 	Busy func(conn net.Conn)
 
+	// AsksAgain: a server that hangs up without a word is asked over a second
+	// connection what it would rather hear.
+	AsksAgain bool
+
 	// Prepare completes the target of every test, nil if nothing is missing.
 	Prepare func(*probe.Target)
 	// Verdicts replaces what is expected of single cases, by their names, where
