@@ -68,6 +68,9 @@ func judge(ctx context.Context, err error, s *Session, seen egress.Evidence) (Co
 	}
 	if s.Target.TLS != nil {
 		if code := tlsCode(err); code != "" {
+			if code == CodeTLSClientCertRejected && s.run.client == nil {
+				code = CodeTLSClientCertRequired
+			}
 			return code, ""
 		}
 	}
