@@ -34,6 +34,8 @@ type upCommand struct {
 	AnyJob    bool        `env:"DIALTONE_ANY_JOB" help:"Take any job id as a label, instead of registered jobs only."`
 	LogLevel  slog.Level  `env:"DIALTONE_LOG_LEVEL" default:"warn" help:"Least level that is logged: debug, info, warn or error."`
 
+	AllowRecoverablePassword bool `env:"DIALTONE_ALLOW_RECOVERABLE_PASSWORD" help:"Permit logins in which a server that has not proven its identity could read the password."`
+
 	config.Egress   `embed:"" group:"Egress"`
 	config.Timeouts `embed:"" group:"Time limits"`
 }
@@ -78,7 +80,7 @@ func (u *upCommand) Run(ctx context.Context, c console) error {
 	if err != nil {
 		return usageError{err}
 	}
-	work := config.Work{WorkerNetworks: []string{"eip", "vpn", "vpc"}, WorkerConcurrency: 64, WorkerAttempts: 3, ShutdownGrace: u.ProbeTimeout + u.LeaseSlack}
+	work := config.Work{WorkerNetworks: []string{"eip", "vpn", "vpc"}, WorkerConcurrency: 64, WorkerAttempts: 3, ShutdownGrace: u.ProbeTimeout + u.LeaseSlack, AllowRecoverablePassword: u.AllowRecoverablePassword}
 	runner, err := service.OpenRunner(log, policy, work, u.Egress, u.Timeouts, nil)
 	if err != nil {
 		return usageError{err}
