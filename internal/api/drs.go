@@ -148,6 +148,7 @@ var verdictCodes = map[probe.Code]string{
 	probe.CodePasswordExpired:   "DRS.DT7005",
 	probe.CodeKDCUnreachable:    "DRS.DT7007",
 	probe.CodeKDCServiceUnknown: "DRS.DT7008",
+	probe.CodeAuthNotEnabled:    "DRS.DT7009",
 	probe.CodeTimeoutHandshake:  "DRS.DT7006",
 
 	probe.CodeDatabaseUnknown:     "DRS.DT8001",

@@ -111,6 +111,7 @@ const (
 	CodeAuthRequired      Code = "auth_required"
 	CodeAuthMechanism     Code = "auth_mechanism_unsupported"
 	CodeInsecureLogin     Code = "insecure_login_refused"
+	CodeAuthNotEnabled    Code = "auth_not_enabled"
 	CodeAccountLocked     Code = "account_locked"
 	CodePasswordExpired   Code = "password_expired"
 	CodeKDCUnreachable    Code = "kdc_unreachable"

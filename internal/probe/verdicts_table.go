@@ -197,7 +197,7 @@ var protocolVerdicts = []Verdict{
 	{
 		Code: CodeHostNotAllowed, Phase: PhaseProtocol, Owner: OwnerDBA,
 		Meaning: Words{"The server does not let this account or any account in from the address of the test node. The credentials were not checked.", "服务器不允许该账号或任何账号从测试节点的地址连接。账号密码未经校验。"},
-		Remedy:  Words{"PostgreSQL: add a line for this user, database and exactly the test nodes' addresses to pg_hba.conf and reload. MySQL: CREATE USER 'user'@'address of the test node' and grant it; after too many failures, FLUSH HOSTS.", "PostgreSQL：在 pg_hba.conf 中为该用户、数据库和测试节点的具体地址添加一行并重新加载。MySQL：执行 CREATE USER '用户'@'测试节点地址' 并授权；若因失败过多被封锁，请执行 FLUSH HOSTS。"},
+		Remedy:  Words{"PostgreSQL: add a line for this user, database and exactly the test nodes' addresses to pg_hba.conf and reload. MySQL: CREATE USER 'user'@'address of the test node' and grant it; after too many failures, FLUSH HOSTS. Redis in protected mode: set a password, or bind and protected-mode.", "PostgreSQL：在 pg_hba.conf 中为该用户、数据库和测试节点的具体地址添加一行并重新加载。MySQL：执行 CREATE USER '用户'@'测试节点地址' 并授权；若因失败过多被封锁，请执行 FLUSH HOSTS。Redis 处于保护模式时：请设置密码，或调整 bind 与 protected-mode。"},
 	},
 	{
 		Code: CodeHostNotAllowedOrTLS, Phase: PhaseProtocol, Owner: OwnerDBA,
@@ -207,7 +207,7 @@ var protocolVerdicts = []Verdict{
 	{
 		Code: CodeTooManyConnections, Phase: PhaseProtocol, Owner: OwnerDBA, Retry: true,
 		Meaning: Words{"The server has reached its limit of connections, in all or for this account or database.", "服务器的连接数已达上限（总数，或该账号、该数据库的上限）。"},
-		Remedy:  Words{"Close idle connections or raise the limit: max_connections or max_user_connections in MySQL; max_connections, ALTER ROLE or ALTER DATABASE ... CONNECTION LIMIT in PostgreSQL.", "请关闭空闲连接或调高上限：MySQL 的 max_connections、max_user_connections；PostgreSQL 的 max_connections，或 ALTER ROLE、ALTER DATABASE ... CONNECTION LIMIT。"},
+		Remedy:  Words{"Close idle connections or raise the limit: max_connections or max_user_connections in MySQL; max_connections, ALTER ROLE or ALTER DATABASE ... CONNECTION LIMIT in PostgreSQL; maxclients in Redis.", "请关闭空闲连接或调高上限：MySQL 的 max_connections、max_user_connections；PostgreSQL 的 max_connections，或 ALTER ROLE、ALTER DATABASE ... CONNECTION LIMIT；Redis 的 maxclients。"},
 	},
 	{
 		Code: CodeServerNotReady, Phase: PhaseProtocol, Owner: OwnerDBA, Retry: true,
@@ -231,12 +231,17 @@ var loginVerdicts = []Verdict{
 	{
 		Code: CodeAuthMechanism, Phase: PhaseLogin, Owner: OwnerDBA,
 		Meaning: Words{"The server wants this account to log in by a method that this service does not support.", "服务器要求该账号使用本服务不支持的认证方式登录。"},
-		Remedy:  Words{"Give the account a common method: caching_sha2_password or mysql_native_password in MySQL; scram-sha-256 or md5 in pg_hba.conf of PostgreSQL; in SQL Server a SQL login, with mixed authentication switched on. The evidence names the method asked for.", "请将账号改为常用的认证方式：MySQL 使用 caching_sha2_password 或 mysql_native_password；PostgreSQL 在 pg_hba.conf 中使用 scram-sha-256 或 md5；SQL Server 使用 SQL 登录名，并启用混合身份验证模式。测试证据中会给出服务器要求的认证方式。"},
+		Remedy:  Words{"Give the account a common method: caching_sha2_password or mysql_native_password in MySQL; scram-sha-256 or md5 in pg_hba.conf of PostgreSQL; in SQL Server a SQL login, with mixed authentication switched on. Redis before version 6 knows no users: leave the user name out. The evidence names the method asked for.", "请将账号改为常用的认证方式：MySQL 使用 caching_sha2_password 或 mysql_native_password；PostgreSQL 在 pg_hba.conf 中使用 scram-sha-256 或 md5；SQL Server 使用 SQL 登录名，并启用混合身份验证模式。Redis 6 之前没有用户，请不要填写用户名。测试证据中会给出服务器要求的认证方式。"},
 	},
 	{
 		Code: CodeInsecureLogin, Phase: PhaseLogin, Owner: OwnerCaller,
 		Meaning: Words{"The server asked for the password in a form that whoever listens or answers can read, and the connection is not encrypted with a verified certificate. The password was not sent.", "服务器要求以可被窃听者或应答方还原的形式发送密码，而连接未使用经过验证的证书加密。密码未发送。"},
-		Remedy:  Words{"Switch SSL on for this endpoint (ssl_link) and upload the CA certificate. Or give the account a method that never reveals the password, such as scram-sha-256 in PostgreSQL.", "请为该连接启用 SSL（ssl_link）并上传 CA 证书；或让账号改用不会暴露密码的认证方式，例如 PostgreSQL 的 scram-sha-256。"},
+		Remedy:  Words{"Switch SSL on for this endpoint (ssl_link) and upload the CA certificate. Or give the account a method that never reveals the password, such as scram-sha-256 in PostgreSQL. Redis has no such method: without SSL, the operator of this service has to permit it (DIALTONE_ALLOW_RECOVERABLE_PASSWORD).", "请为该连接启用 SSL（ssl_link）并上传 CA 证书；或让账号改用不会暴露密码的认证方式，例如 PostgreSQL 的 scram-sha-256。Redis 没有此类方式：若不使用 SSL，须由本服务的运维人员放行（DIALTONE_ALLOW_RECOVERABLE_PASSWORD）。"},
+	},
+	{
+		Code: CodeAuthNotEnabled, Phase: PhaseLogin, Owner: OwnerCaller,
+		Meaning: Words{"A password was given, but this server has none: it lets everybody in and refuses a login with a password, and so most clients will fail.", "已提供密码，但该服务器未设置密码：任何人都可访问，且服务器拒绝带密码的登录，大多数客户端会因此连接失败。"},
+		Remedy:  Words{"Check that this is the server that you mean. Then leave the password out, or have one set (requirepass or ACL SETUSER in Redis).", "请确认这是要连接的服务器；然后去掉密码，或在服务器上设置密码（Redis 的 requirepass 或 ACL SETUSER）。"},
 	},
 	{
 		Code: CodeAccountLocked, Phase: PhaseLogin, Owner: OwnerDBA,
@@ -265,17 +270,17 @@ var sessionVerdicts = []Verdict{
 	{
 		Code: CodeDatabaseUnknown, Phase: PhaseSession, Owner: OwnerCaller,
 		Meaning: Words{"The login passed, but there is no database of this name.", "登录成功，但不存在该名称的数据库。"},
-		Remedy:  Words{"Correct the database name (db_name), or create the database. Without a name PostgreSQL is asked for the database postgres. SQL Server says the same when the account has no user in the database: CREATE USER ... FOR LOGIN ... there.", "请更正数据库名称（db_name），或创建该数据库；未填写名称时，PostgreSQL 默认连接 postgres 数据库。若账号在该数据库中没有对应用户，SQL Server 也会如此答复：请在该库中执行 CREATE USER ... FOR LOGIN ...。"},
+		Remedy:  Words{"Correct the database name (db_name), or create the database. Without a name PostgreSQL is asked for the database postgres. SQL Server says the same when the account has no user in the database: CREATE USER ... FOR LOGIN ... there. In Redis it is a number, 0 in a cluster.", "请更正数据库名称（db_name），或创建该数据库；未填写名称时，PostgreSQL 默认连接 postgres 数据库。若账号在该数据库中没有对应用户，SQL Server 也会如此答复：请在该库中执行 CREATE USER ... FOR LOGIN ...。Redis 的数据库为编号，集群中只能为 0。"},
 	},
 	{
 		Code: CodeDatabaseUnavailable, Phase: PhaseSession, Owner: OwnerDBA,
 		Meaning: Words{"The database exists but accepts no connections now.", "数据库存在，但当前不接受连接。"},
-		Remedy:  Words{"Open it: ALTER DATABASE ... ALLOW_CONNECTIONS true in PostgreSQL; a template database cannot be used.", "请开放该数据库：PostgreSQL 执行 ALTER DATABASE ... ALLOW_CONNECTIONS true；模板数据库不可用于连接。"},
+		Remedy:  Words{"Open it: ALTER DATABASE ... ALLOW_CONNECTIONS true in PostgreSQL; a template database cannot be used. A Redis cluster serves all data only when its state is ok and every slot has a node (CLUSTER INFO).", "请开放该数据库：PostgreSQL 执行 ALTER DATABASE ... ALLOW_CONNECTIONS true；模板数据库不可用于连接。Redis 集群须状态为 ok 且所有槽位均已分配（CLUSTER INFO）。"},
 	},
 	{
 		Code: CodePermissionDenied, Phase: PhaseSession, Owner: OwnerDBA,
 		Meaning: Words{"The login passed, but the account has no right to use this database.", "登录成功，但账号没有使用该数据库的权限。"},
-		Remedy:  Words{"Grant it: GRANT ... ON database.* TO the account in MySQL, which also answers so when the database does not exist; GRANT CONNECT ON DATABASE in PostgreSQL.", "请授予权限：MySQL 执行 GRANT ... ON 数据库.* TO 账号（数据库不存在时 MySQL 也会如此答复）；PostgreSQL 执行 GRANT CONNECT ON DATABASE。"},
+		Remedy:  Words{"Grant it: GRANT ... ON database.* TO the account in MySQL, which also answers so when the database does not exist; GRANT CONNECT ON DATABASE in PostgreSQL; in Redis, ACL SETUSER with the command that the evidence names.", "请授予权限：MySQL 执行 GRANT ... ON 数据库.* TO 账号（数据库不存在时 MySQL 也会如此答复）；PostgreSQL 执行 GRANT CONNECT ON DATABASE；Redis 执行 ACL SETUSER，授予测试证据中所列的命令。"},
 	},
 	{
 		Code: CodeSIDNotService, Phase: PhaseSession, Owner: OwnerCaller,
@@ -294,7 +299,7 @@ var topologyVerdicts = []Verdict{
 	{
 		Code: CodeTopologyMismatch, Phase: PhaseTopology, Owner: OwnerCaller,
 		Meaning: Words{"The addresses listed for this endpoint do not belong together: they are of different clusters or sets, or not what the list should hold.", "为该连接填写的地址不属于同一集群或副本集，或节点类型不符。"},
-		Remedy:  Words{"Compare the list with the members that the evidence shows, and name addresses of one cluster only.", "请将地址列表与证据中的成员进行对照，并仅填写同一集群的地址。"},
+		Remedy:  Words{"Compare the list with the members that the evidence shows, and name addresses of one cluster only. In Redis, rediscluster is for clusters and redis for single servers.", "请将地址列表与证据中的成员进行对照，并仅填写同一集群的地址。Redis 集群请选择 rediscluster，单个服务器请选择 redis。"},
 	},
 }
 

@@ -9,6 +9,7 @@ import (
 	"dialtone/internal/probe/mongodb"
 	"dialtone/internal/probe/mysql"
 	"dialtone/internal/probe/postgres"
+	"dialtone/internal/probe/redis"
 	"dialtone/internal/probe/sqlserver"
 )
 
@@ -28,6 +29,7 @@ func All(cfg Config) []probe.Prober {
 		mongodb.New(mongodb.Config{ProgramName: cfg.ProgramName}),
 		mysql.New(mysql.Config{AllowRecoverable: cfg.AllowRecoverable, ProgramName: cfg.ProgramName}),
 		postgres.New(postgres.Config{AllowRecoverable: cfg.AllowRecoverable, ProgramName: cfg.ProgramName}),
+		redis.New(redis.Config{AllowRecoverable: cfg.AllowRecoverable, ProgramName: cfg.ProgramName}),
 		sqlserver.New(sqlserver.Config{AllowRecoverable: cfg.AllowRecoverable, ProgramName: cfg.ProgramName}),
 		cassandra.New(cassandra.Config{AllowRecoverable: cfg.AllowRecoverable, ProgramName: cfg.ProgramName}),
 	}

@@ -17,7 +17,7 @@ func TestAll(t *testing.T) {
 		got = append(got, p.Engines()...)
 	}
 	slices.Sort(got)
-	if want := []probe.Engine{probe.Cassandra, probe.MongoDB, probe.MySQL, probe.PostgreSQL, probe.SQLServer, probe.Taurus}; !slices.Equal(got, want) {
+	if want := []probe.Engine{probe.Cassandra, probe.GaussRedis, probe.MongoDB, probe.MySQL, probe.PostgreSQL, probe.Redis, probe.RedisCluster, probe.SQLServer, probe.Taurus}; !slices.Equal(got, want) {
 		t.Errorf("All() serves %v, want %v", got, want)
 	}
 	// No engine has two probers.
