@@ -24,7 +24,7 @@ fmt: ## format all Go code
 generate: ## renew the generated code
 	go generate ./...
 
-services: ## private Postgres, MariaDB and Redis (then see scripts/services env)
+services: ## private servers to test against (then see scripts/services env)
 	scripts/services up
 
 services-down: ## stop and remove them

@@ -55,7 +55,7 @@ apt_install() {
   local package unit
   for package in "$@"; do
     case $package in
-      redis-server | prometheus | postgresql) unit=$package ;;
+      redis-server | prometheus | postgresql | krb5-kdc | krb5-admin-server) unit=$package ;;
       mariadb-server) unit=mariadb ;;
       *) continue ;;
     esac
