@@ -6,6 +6,7 @@ package engines
 import (
 	"dialtone/internal/probe"
 	"dialtone/internal/probe/cassandra"
+	"dialtone/internal/probe/kafka"
 	"dialtone/internal/probe/mongodb"
 	"dialtone/internal/probe/mysql"
 	"dialtone/internal/probe/postgres"
@@ -21,11 +22,14 @@ type Config struct {
 	// ProgramName is what servers see as the name of the client. Default
 	// "dialtone".
 	ProgramName string
+	// Kerberos is for the logins of Kafka with GSSAPI. Default: none.
+	Kerberos kafka.Kerberos
 }
 
 // All makes one prober for each wire protocol.
 func All(cfg Config) []probe.Prober {
 	return []probe.Prober{
+		kafka.New(kafka.Config{AllowRecoverable: cfg.AllowRecoverable, ProgramName: cfg.ProgramName, Kerberos: cfg.Kerberos}),
 		mongodb.New(mongodb.Config{ProgramName: cfg.ProgramName}),
 		mysql.New(mysql.Config{AllowRecoverable: cfg.AllowRecoverable, ProgramName: cfg.ProgramName}),
 		postgres.New(postgres.Config{AllowRecoverable: cfg.AllowRecoverable, ProgramName: cfg.ProgramName}),

@@ -17,7 +17,11 @@ func TestAll(t *testing.T) {
 		got = append(got, p.Engines()...)
 	}
 	slices.Sort(got)
-	if want := []probe.Engine{probe.Cassandra, probe.GaussRedis, probe.MongoDB, probe.MySQL, probe.PostgreSQL, probe.Redis, probe.RedisCluster, probe.SQLServer, probe.Taurus}; !slices.Equal(got, want) {
+	want := []probe.Engine{
+		probe.Cassandra, probe.GaussRedis, probe.Kafka, probe.MongoDB, probe.MySQL, probe.PostgreSQL,
+		probe.Redis, probe.RedisCluster, probe.SQLServer, probe.Taurus,
+	}
+	if !slices.Equal(got, want) {
 		t.Errorf("All() serves %v, want %v", got, want)
 	}
 	// No engine has two probers.
