@@ -7,6 +7,7 @@ import (
 	"os"
 	"time"
 
+	"dialtone/internal/config"
 	"dialtone/internal/probe"
 	"dialtone/internal/secret"
 )
@@ -22,6 +23,8 @@ type testCommand struct {
 	Parallel int           `default:"8" help:"Most endpoints tested at once. Not with --server."`
 
 	AllowRecoverablePassword bool `env:"DIALTONE_ALLOW_RECOVERABLE_PASSWORD" help:"Permit logins in which a server that has not proven its identity could read the password. Not with --server."`
+
+	config.Kerberos `embed:"" group:"Kerberos, for tests of Kafka with GSSAPI"`
 
 	Server   string      `placeholder:"URL" group:"A running dialtone" help:"Let the dialtone at this address make the tests, instead of this process."`
 	Token    secret.Text `env:"DIALTONE_TOKEN" placeholder:"SECRET" group:"A running dialtone" help:"Token for it. The command line of a process can be seen by others: prefer the variables."`
@@ -41,7 +44,7 @@ A URL is ENGINE://USER:PASSWORD@HOST:PORT/DATABASE?OPTIONS. Engines: mysql, mari
   ca_password_file=FILE  opens a PKCS#12 authority
   password_file=FILE     the password, kept out of the command line
   net=eip|vpn|vpc        network to test from, for --server
-  sasl=MECHANISM         PLAIN, SCRAM-SHA-256 or SCRAM-SHA-512, for kafka
+  sasl=MECHANISM         PLAIN, SCRAM-SHA-256, SCRAM-SHA-512 or GSSAPI, for kafka
 
 Exit code: 0 all passed, 1 some did not, 2 the call is wrong and nothing was tested.`
 }
@@ -49,6 +52,9 @@ Exit code: 0 all passed, 1 some did not, 2 the call is wrong and nothing was tes
 // Run tests every endpoint.
 func (t *testCommand) Run(ctx context.Context, c console) error {
 	began := time.Now()
+	if err := t.Check(); err != nil {
+		return usageError{err}
+	}
 	entries, err := t.prepare(c)
 	if err != nil {
 		return usageError{err}

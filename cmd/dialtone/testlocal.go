@@ -8,7 +8,7 @@ import (
 	"dialtone/internal/batch"
 	"dialtone/internal/egress"
 	"dialtone/internal/probe"
-	"dialtone/internal/probe/engines"
+	"dialtone/internal/service"
 )
 
 // local makes the tests in this process. The addresses are the user's own
@@ -18,7 +18,10 @@ func (t *testCommand) local(ctx context.Context, c console, entries []entry, int
 	if err != nil {
 		return err
 	}
-	probers := engines.All(engines.Config{AllowRecoverable: t.AllowRecoverablePassword})
+	probers, err := service.Probers(t.AllowRecoverablePassword, t.Kerberos)
+	if err != nil {
+		return err
+	}
 	runner, err := probe.NewRunner(policy, probers, probe.RunnerConfig{Timeout: t.Timeout})
 	if err != nil {
 		return err

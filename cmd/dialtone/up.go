@@ -37,12 +37,13 @@ type upCommand struct {
 	AllowRecoverablePassword bool `env:"DIALTONE_ALLOW_RECOVERABLE_PASSWORD" help:"Permit logins in which a server that has not proven its identity could read the password."`
 
 	config.Egress   `embed:"" group:"Egress"`
+	config.Kerberos `embed:"" group:"Kerberos"`
 	config.Timeouts `embed:"" group:"Time limits"`
 }
 
 // Run serves until ctx ends.
 func (u *upCommand) Run(ctx context.Context, c console) error {
-	if err := errors.Join(u.Egress.Check(), u.Timeouts.Check()); err != nil {
+	if err := errors.Join(u.Egress.Check(), u.Kerberos.Check(), u.Timeouts.Check()); err != nil {
 		return usageError{err}
 	}
 	log := slog.New(slog.NewTextHandler(c.stderr, &slog.HandlerOptions{Level: u.LogLevel}))
@@ -80,11 +81,15 @@ func (u *upCommand) Run(ctx context.Context, c console) error {
 	if err != nil {
 		return usageError{err}
 	}
-	work := config.Work{WorkerNetworks: []string{"eip", "vpn", "vpc"}, WorkerConcurrency: 64, WorkerAttempts: 3, ShutdownGrace: u.ProbeTimeout + u.LeaseSlack, AllowRecoverablePassword: u.AllowRecoverablePassword}
-	runner, err := service.OpenRunner(log, policy, work, u.Egress, u.Timeouts, nil)
+	probers, err := service.Probers(u.AllowRecoverablePassword, u.Kerberos)
 	if err != nil {
 		return usageError{err}
 	}
+	runner, err := service.OpenRunner(log, policy, probers, u.Egress, u.Timeouts, nil)
+	if err != nil {
+		return usageError{err}
+	}
+	work := config.Work{WorkerNetworks: []string{"eip", "vpn", "vpc"}, WorkerConcurrency: 64, WorkerAttempts: 3, ShutdownGrace: u.ProbeTimeout + u.LeaseSlack}
 	name := service.Name("up")
 	requests := config.Requests{Jobs: "registered", ShutdownGrace: u.Wait + u.TaskSlack}
 	if u.AnyJob {

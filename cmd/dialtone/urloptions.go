@@ -63,7 +63,7 @@ func urlOptionTable() map[string]urlOption {
 		},
 		"sasl": func(u *urlSettings, value string) error {
 			u.sasl = value
-			return oneOf("sasl", value, "PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512")
+			return oneOf("sasl", value, "PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512", "GSSAPI")
 		},
 	}
 }

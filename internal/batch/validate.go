@@ -155,7 +155,9 @@ func (v *validation) credentials() {
 	if v.e.User == "" {
 		v.missing(FieldUser, "it is mandatory", "该参数必填")
 	}
-	if !v.e.Password.IsSet() {
+	// With Kerberos the worker may have a keytab in the password's place.
+	kerberos := engine == probe.Kafka && v.e.Kafka.SASLMechanism == "GSSAPI"
+	if !v.e.Password.IsSet() && !kerberos {
 		v.missing(FieldPassword, "it is mandatory", "该参数必填")
 	}
 }

@@ -138,6 +138,13 @@ func TestValidate(t *testing.T) {
 				{batch.FieldTrustStoreName, batch.Missing},
 			},
 		},
+		"kafka with Kerberos needs no password: there may be a keytab": {
+			endpoint: func() batch.Endpoint {
+				e := kafkaEndpoint(&probe.KafkaSecurity{Protocol: "SASL_PLAINTEXT", SASLMechanism: "GSSAPI"})
+				e.User = "user@EXAMPLE.COM"
+				return e
+			}(),
+		},
 		"kafka with two-way TLS": {
 			endpoint: kafkaEndpoint(&probe.KafkaSecurity{
 				Protocol: "SSL", TrustStore: secret.New(marker), TrustStoreName: "t.jks",

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"net/netip"
 	"net/url"
 	"strconv"
 	"strings"
@@ -89,7 +90,7 @@ func (c Worker) Check() error {
 		p.addf("DIALTONE_SHUTDOWN_GRACE (%s) must be longer than DIALTONE_PROBE_TIMEOUT (%s): logins under way would be cut off", c.ShutdownGrace, c.ProbeTimeout)
 	}
 	return errors.Join(p.err(), c.Admin.Check(), c.Postgres.Check(), c.Redis.Check(), c.Keys.Check(),
-		c.Work.Check(), c.Egress.Check(), c.Timeouts.Check(), c.Telemetry.Check())
+		c.Work.Check(), c.Egress.Check(), c.Kerberos.Check(), c.Timeouts.Check(), c.Telemetry.Check())
 }
 
 // Check joins the group's problems.
@@ -261,4 +262,44 @@ func (c Telemetry) Check() error {
 		p.addf("DIALTONE_TRACE_RATIO must be from 0 to 1")
 	}
 	return p.err()
+}
+
+// Check joins the group's problems. Whether the keytab can be read is for those
+// to say who read it.
+func (c Kerberos) Check() error {
+	var p problems
+	if (c.KerberosRealm == "") != (len(c.KerberosKDC) == 0) {
+		p.addf("DIALTONE_KERBEROS_REALM and DIALTONE_KERBEROS_KDC must be set together")
+	}
+	if c.KerberosRealm == "" && (c.KerberosKeytabFile != "" || c.KerberosServiceHost != "") {
+		p.addf("DIALTONE_KERBEROS_KEYTAB_FILE and DIALTONE_KERBEROS_SERVICE_HOST mean nothing without DIALTONE_KERBEROS_REALM")
+	}
+	if strings.ContainsAny(c.KerberosRealm, "@/ ") {
+		p.addf("DIALTONE_KERBEROS_REALM must be a name without @, / and spaces")
+	}
+	for i, kdc := range c.KerberosKDC {
+		if _, _, err := KDC(kdc); err != nil {
+			p.addf("DIALTONE_KERBEROS_KDC: address %d is not HOST or HOST:PORT", i+1)
+		}
+	}
+	return p.err()
+}
+
+// kdcPort is that of Kerberos (RFC 4120, 7.2.2).
+const kdcPort = 88
+
+// KDC takes the address of a key distribution centre apart.
+func KDC(address string) (host string, port uint16, err error) {
+	host, text, err := net.SplitHostPort(address)
+	if err != nil {
+		host, text = strings.TrimSuffix(strings.TrimPrefix(address, "["), "]"), strconv.Itoa(kdcPort)
+		if _, literal := netip.ParseAddr(host); literal != nil && strings.Contains(host, ":") {
+			return "", 0, err
+		}
+	}
+	n, err := strconv.ParseUint(text, 10, 16)
+	if err == nil && (host == "" || n == 0) {
+		err = errors.New("no host or no port")
+	}
+	return host, uint16(n), err
 }

@@ -41,6 +41,7 @@ type Worker struct {
 	Keys      `embed:"" group:"Keys"`
 	Work      `embed:"" group:"Work"`
 	Egress    `embed:"" group:"Egress"`
+	Kerberos  `embed:"" group:"Kerberos"`
 	Timeouts  `embed:"" group:"Time limits, the same for api and worker"`
 	Telemetry `embed:"" group:"Logs and traces"`
 }

@@ -198,6 +198,14 @@ func TestProblems(t *testing.T) {
 	for _, tt := range []test{
 		{"networks", []string{"DIALTONE_WORKER_NETWORKS", "eip,vpc-a:b,lan"}, []string{"network 2 is not", "network 3 is not"}},
 		{"grace too short", []string{"DIALTONE_SHUTDOWN_GRACE", "15s"}, []string{"DIALTONE_SHUTDOWN_GRACE (15s) must be longer than DIALTONE_PROBE_TIMEOUT (15s)"}},
+		{"a KDC without a realm", []string{"DIALTONE_KERBEROS_KDC", "kdc.example,::1:x,a:b:c", "DIALTONE_KERBEROS_KEYTAB_FILE", "/k"}, []string{
+			"DIALTONE_KERBEROS_REALM and DIALTONE_KERBEROS_KDC must be set together",
+			"DIALTONE_KERBEROS_KEYTAB_FILE and DIALTONE_KERBEROS_SERVICE_HOST mean nothing without DIALTONE_KERBEROS_REALM",
+			"DIALTONE_KERBEROS_KDC: address 2 is not HOST or HOST:PORT", "DIALTONE_KERBEROS_KDC: address 3 is not HOST or HOST:PORT",
+		}},
+		{"a principal as a realm", []string{"DIALTONE_KERBEROS_KDC", "kdc", "DIALTONE_KERBEROS_REALM", "user@REALM"}, []string{
+			"DIALTONE_KERBEROS_REALM must be a name without @, / and spaces",
+		}},
 		{"local without a list", []string{"DIALTONE_EGRESS_LOCAL", "allow"}, []string{"DIALTONE_EGRESS_ALLOW_FILE names, which is not set"}},
 		{"too little to work with", []string{
 			"DIALTONE_WORKER_CONCURRENCY", "0", "DIALTONE_WORKER_ATTEMPTS", "0", "DIALTONE_EGRESS_DIALS", "0", "DIALTONE_EGRESS_READ_LIMIT", "1",
@@ -420,6 +428,25 @@ func TestBytes(t *testing.T) {
 		var b config.Bytes
 		if err := b.UnmarshalText([]byte(text)); err == nil {
 			t.Errorf("%q = %d, want an error", text, b)
+		}
+	}
+}
+
+func TestKDC(t *testing.T) {
+	t.Parallel()
+	for text, want := range map[string]netip.AddrPort{
+		"192.0.2.1": netip.MustParseAddrPort("192.0.2.1:88"), "192.0.2.1:750": netip.MustParseAddrPort("192.0.2.1:750"),
+		"2001:db8::1": netip.MustParseAddrPort("[2001:db8::1]:88"), "[2001:db8::1]": netip.MustParseAddrPort("[2001:db8::1]:88"),
+		"[2001:db8::1]:750": netip.MustParseAddrPort("[2001:db8::1]:750"),
+	} {
+		host, port, err := config.KDC(text)
+		if err != nil || host != want.Addr().String() || port != want.Port() {
+			t.Errorf("KDC(%q) = %q, %d, %v; want %s", text, host, port, err, want)
+		}
+	}
+	for _, text := range []string{"", ":88", "kdc:0", "kdc:kerberos", "kdc:70000", "a:b:c"} {
+		if host, port, err := config.KDC(text); err == nil {
+			t.Errorf("KDC(%q) = %q, %d; want an error", text, host, port)
 		}
 	}
 }

@@ -98,6 +98,14 @@ type Egress struct {
 	EgressReadLimit Bytes            `env:"DIALTONE_EGRESS_READ_LIMIT" default:"1MiB" help:"Most bytes read from one address of a test, such as 1MiB."`
 }
 
+// Kerberos is what tests with GSSAPI need to know of a realm.
+type Kerberos struct {
+	KerberosRealm       string   `env:"DIALTONE_KERBEROS_REALM" placeholder:"REALM" help:"Realm of the users and services of tests with GSSAPI (Kafka), such as EXAMPLE.COM. Empty: such tests end as kdc_unreachable."`
+	KerberosKDC         []string `env:"DIALTONE_KERBEROS_KDC" sep:"," placeholder:"HOST[:PORT]" help:"Key distribution centres of the realm, separated by commas, asked in this order over TCP; port 88 where none is given. They are dialled under the policy for the tested addresses, which must allow them."`
+	KerberosKeytabFile  string   `env:"DIALTONE_KERBEROS_KEYTAB_FILE" placeholder:"FILE" help:"Keytab with the keys of users that may be tested without a password. Empty: every test needs its password."`
+	KerberosServiceHost string   `env:"DIALTONE_KERBEROS_SERVICE_HOST" placeholder:"NAME" help:"Host part of the principal of every Kafka broker (kafka/NAME), where it is not the broker's own host: hadoop.<domain of the cluster> for MRS."`
+}
+
 // Timeouts nest: each is shorter than the next. The api puts the task's limit
 // on the queue and the worker keeps the others, so both must be told the same.
 type Timeouts struct {

@@ -169,7 +169,11 @@ func (p *Process) OpenRunner(ctx context.Context, cfg config.Worker) (runner *pr
 	if err != nil {
 		return nil, nil, err
 	}
-	if runner, err = OpenRunner(p.Log, policy, cfg.Work, cfg.Egress, cfg.Timeouts, p.Metrics.Panicked); err != nil {
+	probers, err := Probers(cfg.AllowRecoverablePassword, cfg.Kerberos)
+	if err != nil {
+		return nil, nil, err
+	}
+	if runner, err = OpenRunner(p.Log, policy, probers, cfg.Egress, cfg.Timeouts, p.Metrics.Panicked); err != nil {
 		return nil, nil, err
 	}
 	reload = func(ctx context.Context) {

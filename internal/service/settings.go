@@ -19,6 +19,7 @@ import (
 	"dialtone/internal/egress"
 	"dialtone/internal/probe"
 	"dialtone/internal/probe/engines"
+	"dialtone/internal/probe/kerberos"
 	"dialtone/internal/queue"
 	"dialtone/internal/secret"
 	"dialtone/internal/store/postgres"
@@ -142,11 +143,33 @@ func OpenPolicy(log *slog.Logger, e config.Egress, own []netip.AddrPort, denied 
 	return egress.New(cfg)
 }
 
+// Probers makes one prober for each wire protocol.
+func Probers(allowRecoverable bool, k config.Kerberos) ([]probe.Prober, error) {
+	cfg := engines.Config{AllowRecoverable: allowRecoverable}
+	cfg.Kerberos.Realm, cfg.Kerberos.ServiceHost = k.KerberosRealm, k.KerberosServiceHost
+	for _, kdc := range k.KerberosKDC {
+		host, port, err := config.KDC(kdc)
+		if err != nil {
+			return nil, fmt.Errorf("DIALTONE_KERBEROS_KDC: %w", err)
+		}
+		cfg.Kerberos.KDCs = append(cfg.Kerberos.KDCs, probe.Address{Host: host, Port: port})
+	}
+	if k.KerberosKeytabFile != "" {
+		content, err := os.ReadFile(k.KerberosKeytabFile)
+		if err != nil {
+			return nil, fmt.Errorf("DIALTONE_KERBEROS_KEYTAB_FILE: %w", err)
+		}
+		if cfg.Kerberos.Keytab, err = kerberos.ParseKeytab(content); err != nil {
+			return nil, fmt.Errorf("DIALTONE_KERBEROS_KEYTAB_FILE: %w", err)
+		}
+	}
+	return engines.All(cfg), nil
+}
+
 // OpenRunner makes what makes probes. panicked is told of a driver that
 // panicked; nil means nobody.
-func OpenRunner(log *slog.Logger, policy *egress.Policy, w config.Work, e config.Egress, t config.Timeouts, panicked func(probe.Engine)) (*probe.Runner, error) {
-	list := engines.All(engines.Config{AllowRecoverable: w.AllowRecoverablePassword})
-	return probe.NewRunner(policy, list, probe.RunnerConfig{
+func OpenRunner(log *slog.Logger, policy *egress.Policy, probers []probe.Prober, e config.Egress, t config.Timeouts, panicked func(probe.Engine)) (*probe.Runner, error) {
+	return probe.NewRunner(policy, probers, probe.RunnerConfig{
 		Timeout: t.ProbeTimeout,
 		Limits:  egress.Limits{Dials: e.EgressDials, ReadBytes: int64(e.EgressReadLimit), ConnectTimeout: t.ConnectTimeout},
 		OnPanic: func(engine probe.Engine, stack []byte) {

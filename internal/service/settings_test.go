@@ -5,6 +5,7 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -77,6 +78,27 @@ func TestABadAllowListIsNamedByItsVariable(t *testing.T) {
 	_, err := service.OpenPolicy(slog.New(slog.DiscardHandler), config.Egress{EgressAllowFile: filepath.Join(t.TempDir(), "none")}, nil, nil)
 	if err == nil || !cmp.Equal(err.Error()[:len("DIALTONE_EGRESS_ALLOW_FILE")], "DIALTONE_EGRESS_ALLOW_FILE") {
 		t.Errorf("OpenPolicy = %v, want the variable named", err)
+	}
+}
+
+func TestAKeytabIsReadAtTheStart(t *testing.T) {
+	t.Parallel()
+	file := filepath.Join(t.TempDir(), "keytab")
+	k := config.Kerberos{KerberosRealm: "TEST.LOCAL", KerberosKDC: []string{"kdc.example"}, KerberosKeytabFile: file}
+	for name, content := range map[string]*string{"missing": nil, "no keytab": new("password"), "truncated": new("\x05\x02\x00\x00\x00\x40ab")} {
+		if content != nil {
+			if err := os.WriteFile(file, []byte(*content), 0o600); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if _, err := service.Probers(false, k); err == nil || !strings.Contains(err.Error(), "DIALTONE_KERBEROS_KEYTAB_FILE") {
+			t.Errorf("%s: Probers() error = %v, want one that names the variable", name, err)
+		}
+		_ = os.Remove(file)
+	}
+	k.KerberosKeytabFile = ""
+	if list, err := service.Probers(false, k); err != nil || len(list) == 0 {
+		t.Errorf("Probers() = %d probers, %v", len(list), err)
 	}
 }
 
