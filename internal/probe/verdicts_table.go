@@ -118,12 +118,12 @@ var tlsVerdicts = []Verdict{
 	{
 		Code: CodeTLSRequired, Phase: PhaseTLS, Owner: OwnerCaller,
 		Meaning: Words{"The server accepts encrypted connections only, and the test was made without TLS.", "服务器只接受加密连接，而本次测试未启用 TLS。"},
-		Remedy:  Words{"Switch SSL on for this endpoint (ssl_link) and upload the CA certificate of the server.", "请为该连接启用 SSL（ssl_link），并上传服务器的 CA 证书。"},
+		Remedy:  Words{"Switch SSL on for this endpoint (ssl_link; for Kafka type SSL or SASL_SSL) and upload the CA certificate of the server.", "请为该连接启用 SSL（ssl_link；Kafka 为安全协议 SSL 或 SASL_SSL），并上传服务器的 CA 证书。"},
 	},
 	{
 		Code: CodeTLSNotSupported, Phase: PhaseTLS, Owner: OwnerDBA,
 		Meaning: Words{"TLS was asked for, but the server does not offer it.", "请求了 TLS 加密，但服务器未启用 TLS。"},
-		Remedy:  Words{"Enable TLS on the server (ssl = on in PostgreSQL, ssl_cert and ssl_key in MySQL), or switch SSL off for this endpoint if the network is trusted.", "请在服务器上启用 TLS（PostgreSQL 设置 ssl = on，MySQL 配置 ssl_cert 与 ssl_key）；若网络可信，也可关闭该连接的 SSL。"},
+		Remedy:  Words{"Enable TLS on the server (ssl = on in PostgreSQL, ssl_cert and ssl_key in MySQL, a listener with SSL or SASL_SSL in Kafka), or switch SSL off for this endpoint if the network is trusted.", "请在服务器上启用 TLS（PostgreSQL 设置 ssl = on，MySQL 配置 ssl_cert 与 ssl_key，Kafka 配置 SSL 或 SASL_SSL 监听器）；若网络可信，也可关闭该连接的 SSL。"},
 	},
 	{
 		Code: CodeTLSUntrusted, Phase: PhaseTLS, Owner: OwnerCaller,
@@ -226,17 +226,17 @@ var loginVerdicts = []Verdict{
 	{
 		Code: CodeAuthRequired, Phase: PhaseLogin, Owner: OwnerCaller,
 		Meaning: Words{"The server demands a login, and no user name or password was given.", "服务器要求登录，但未提供用户名或密码。"},
-		Remedy:  Words{"Give the user name and the password of an account on this database.", "请填写该数据库账号的用户名和密码。"},
+		Remedy:  Words{"Give the user name and the password of an account on this database; for Kafka also a type with SASL and the mechanism.", "请填写该数据库账号的用户名和密码；Kafka 还须选择 SASL 安全协议及认证机制。"},
 	},
 	{
 		Code: CodeAuthMechanism, Phase: PhaseLogin, Owner: OwnerDBA,
-		Meaning: Words{"The server wants this account to log in by a method that this service does not support.", "服务器要求该账号使用本服务不支持的认证方式登录。"},
-		Remedy:  Words{"Give the account a common method: caching_sha2_password or mysql_native_password in MySQL; scram-sha-256 or md5 in pg_hba.conf of PostgreSQL; in SQL Server a SQL login, with mixed authentication switched on. Redis before version 6 knows no users: leave the user name out. The evidence names the method asked for.", "请将账号改为常用的认证方式：MySQL 使用 caching_sha2_password 或 mysql_native_password；PostgreSQL 在 pg_hba.conf 中使用 scram-sha-256 或 md5；SQL Server 使用 SQL 登录名，并启用混合身份验证模式。Redis 6 之前没有用户，请不要填写用户名。测试证据中会给出服务器要求的认证方式。"},
+		Meaning: Words{"The server and this test have no method of login in common: it asks for one that this service does not support, or does not offer the one that was asked for.", "服务器与本次测试没有共同的认证方式：服务器要求使用本服务不支持的认证方式，或未启用所请求的认证方式。"},
+		Remedy:  Words{"Give the account a common method: caching_sha2_password or mysql_native_password in MySQL; scram-sha-256 or md5 in pg_hba.conf of PostgreSQL; in SQL Server a SQL login, with mixed authentication switched on; in Kafka one of sasl.enabled.mechanisms. Redis before version 6 knows no users: leave the user name out. The evidence names the method.", "请将账号改为常用的认证方式：MySQL 使用 caching_sha2_password 或 mysql_native_password；PostgreSQL 在 pg_hba.conf 中使用 scram-sha-256 或 md5；SQL Server 使用 SQL 登录名，并启用混合身份验证模式；Kafka 选择 sasl.enabled.mechanisms 中的机制。Redis 6 之前没有用户，请不要填写用户名。测试证据中会给出该认证方式。"},
 	},
 	{
 		Code: CodeInsecureLogin, Phase: PhaseLogin, Owner: OwnerCaller,
 		Meaning: Words{"The server asked for the password in a form that whoever listens or answers can read, and the connection is not encrypted with a verified certificate. The password was not sent.", "服务器要求以可被窃听者或应答方还原的形式发送密码，而连接未使用经过验证的证书加密。密码未发送。"},
-		Remedy:  Words{"Switch SSL on for this endpoint (ssl_link) and upload the CA certificate. Or give the account a method that never reveals the password, such as scram-sha-256 in PostgreSQL. Redis has no such method: without SSL, the operator of this service has to permit it (DIALTONE_ALLOW_RECOVERABLE_PASSWORD).", "请为该连接启用 SSL（ssl_link）并上传 CA 证书；或让账号改用不会暴露密码的认证方式，例如 PostgreSQL 的 scram-sha-256。Redis 没有此类方式：若不使用 SSL，须由本服务的运维人员放行（DIALTONE_ALLOW_RECOVERABLE_PASSWORD）。"},
+		Remedy:  Words{"Switch SSL on for this endpoint (ssl_link) and upload the CA certificate. Or give the account a method that never reveals the password, such as scram-sha-256 in PostgreSQL or SCRAM-SHA-256 in Kafka. Redis has no such method: without SSL, the operator of this service has to permit it (DIALTONE_ALLOW_RECOVERABLE_PASSWORD).", "请为该连接启用 SSL（ssl_link）并上传 CA 证书；或让账号改用不会暴露密码的认证方式，例如 PostgreSQL 的 scram-sha-256 或 Kafka 的 SCRAM-SHA-256。Redis 没有此类方式：若不使用 SSL，须由本服务的运维人员放行（DIALTONE_ALLOW_RECOVERABLE_PASSWORD）。"},
 	},
 	{
 		Code: CodeAuthNotEnabled, Phase: PhaseLogin, Owner: OwnerCaller,
@@ -246,7 +246,7 @@ var loginVerdicts = []Verdict{
 	{
 		Code: CodeAccountLocked, Phase: PhaseLogin, Owner: OwnerDBA,
 		Meaning: Words{"The account exists but is locked or may not log in.", "账号存在，但已被锁定或不允许登录。"},
-		Remedy:  Words{"Unlock it: ALTER USER ... ACCOUNT UNLOCK in MySQL, ALTER ROLE ... LOGIN in PostgreSQL, ALTER LOGIN ... ENABLE or WITH PASSWORD = ... UNLOCK in SQL Server. Find out first why it was locked.", "请解除锁定：MySQL 执行 ALTER USER ... ACCOUNT UNLOCK，PostgreSQL 执行 ALTER ROLE ... LOGIN，SQL Server 执行 ALTER LOGIN ... ENABLE 或 WITH PASSWORD = ... UNLOCK；解除前请先查明锁定原因。"},
+		Remedy:  Words{"Unlock it: ALTER USER ... ACCOUNT UNLOCK in MySQL, ALTER ROLE ... LOGIN in PostgreSQL, ALTER LOGIN ... ENABLE or WITH PASSWORD = ... UNLOCK in SQL Server, modprinc -unlock or +allow_tix in Kerberos. Find out first why it was locked.", "请解除锁定：MySQL 执行 ALTER USER ... ACCOUNT UNLOCK，PostgreSQL 执行 ALTER ROLE ... LOGIN，SQL Server 执行 ALTER LOGIN ... ENABLE 或 WITH PASSWORD = ... UNLOCK，Kerberos 执行 modprinc -unlock 或 +allow_tix；解除前请先查明锁定原因。"},
 	},
 	{
 		Code: CodePasswordExpired, Phase: PhaseLogin, Owner: OwnerDBA,
