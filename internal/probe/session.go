@@ -4,6 +4,7 @@ import (
 	"context"
 	"maps"
 	"net"
+	"slices"
 	"sync"
 	"time"
 
@@ -178,7 +179,10 @@ func (t *trace) warn(p Phase, code Code) {
 		t.rows[p] = row
 	}
 	row.State, row.Code = Warned, code
-	t.evidence.Warnings = append(t.evidence.Warnings, code)
+	// Where TLS is begun twice, what it is warned of is said once.
+	if !slices.Contains(t.evidence.Warnings, code) {
+		t.evidence.Warnings = append(t.evidence.Warnings, code)
+	}
 }
 
 func (t *trace) note(change func(*Evidence)) {
