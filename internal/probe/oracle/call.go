@@ -211,8 +211,10 @@ func (c *caller) parseError(r *reader) *serverError {
 		}
 	} else {
 		// A login has no batches, and so none of their errors.
-		if r.number() != 0 || r.number() != 0 || r.number() != 0 {
-			r.fail(mismatch("errors of a batch"))
+		for range 3 {
+			if r.number() != 0 {
+				r.fail(mismatch("errors of a batch"))
+			}
 		}
 		code = r.count(most)
 		r.number() // rows

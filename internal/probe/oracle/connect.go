@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"slices"
 
 	"dialtone/internal/probe"
 )
@@ -171,7 +172,7 @@ func (w *wire) sendConnect(descriptor string, flags byte) error {
 	be.PutUint32(b[50:], maxPacket)
 	be.PutUint32(b[54:], maxPacket)
 	if len(descriptor) <= maxInline {
-		return w.write(packet{kind: packetConnect, flags: flags, body: append(b, descriptor...)})
+		return w.write(packet{kind: packetConnect, flags: flags, body: slices.Concat(b, []byte(descriptor))})
 	}
 	if err := w.write(packet{kind: packetConnect, flags: flags, body: b}); err != nil {
 		return err

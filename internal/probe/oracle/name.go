@@ -84,7 +84,8 @@ func parseRedirect(text string) (redirection, bool) {
 		return redirection{}, false
 	}
 	return redirection{
-		address: probe.Address{Host: host, Port: uint16(port)}, secure: secure,
+		address: probe.Address{Host: host, Port: uint16(port)}, //nolint:gosec // bounded above
+		secure:  secure,
 		connect: strings.TrimRight(connect, "\x00"),
 	}, true
 }

@@ -3,6 +3,7 @@ package oracle
 import (
 	"encoding/binary"
 	"fmt"
+	"slices"
 
 	"dialtone/internal/probe"
 )
@@ -21,11 +22,9 @@ const (
 	callSequence  = 0x01 // in capSequence: and a sequence number
 	chunksBig     = 0x20 // in capChunks
 	utf8          = 873  // AL32UTF8
-	utf16         = 2000 // AL16UTF16
 	multiByte     = 0x01 | 0x02
 	ttcProtocol   = 6 // that of Oracle 8.1 and all since
 	representUni  = 1
-	representOra  = 10
 	maxConversion = 1024
 )
 
@@ -58,31 +57,28 @@ func capabilities(fields byte, wide bool) []byte {
 	return c
 }
 
-// dataTypes are the types that a client of any release may name, as ranges:
-// type, converted as it is, in the universal representation.
+// dataTypes are the types that a client of any release may name, which stay as
+// they are, in the universal representation: pairs of a first and a last one.
 //
 //nolint:gochecknoglobals // a constant table
-var dataTypes = [][2]int{
-	{1, 1}, {8, 8}, {10, 11}, {23, 26}, {28, 33}, {39, 41}, {96, 96}, {100, 102}, {106, 106}, {109, 109}, {111, 115},
-	{117, 117}, {119, 120}, {127, 127}, {146, 146}, {178, 183}, {185, 190}, {198, 198}, {208, 208}, {231, 231}, {233, 233},
-	{252, 252}, {290, 294}, {298, 313}, {315, 323}, {327, 329}, {331, 331}, {333, 346}, {348, 349}, {354, 355}, {359, 359},
-	{363, 363}, {380, 391}, {393, 401}, {404, 407}, {413, 427}, {429, 433}, {449, 450}, {454, 463}, {466, 486}, {490, 496},
-	{498, 502}, {509, 510}, {513, 514}, {516, 543}, {560, 560}, {563, 565}, {572, 576}, {578, 585}, {590, 605}, {611, 616},
-	{622, 632}, {636, 640}, {646, 647}, {652, 652}, {660, 661}, {663, 663}, {665, 665}, {668, 670},
+var dataTypes = []uint16{
+	1, 1, 8, 8, 10, 11, 23, 26, 28, 33, 39, 41, 96, 96, 100, 102, 106, 106, 109, 109, 111, 115, 117, 117, 119, 120,
+	127, 127, 146, 146, 178, 183, 185, 190, 198, 198, 208, 208, 231, 231, 233, 233, 252, 252, 290, 294, 298, 313,
+	315, 323, 327, 329, 331, 331, 333, 346, 348, 349, 354, 355, 359, 359, 363, 363, 380, 391, 393, 401, 404, 407,
+	413, 427, 429, 433, 449, 450, 454, 463, 466, 486, 490, 496, 498, 502, 509, 510, 513, 514, 516, 543, 560, 560,
+	563, 565, 572, 576, 578, 585, 590, 605, 611, 616, 622, 632, 636, 640, 646, 647, 652, 652, 660, 661, 663, 663,
+	665, 665, 668, 670,
 }
 
-// convertedTypes are those that become another one, or have another
-// representation.
+// convertedTypes are those that become another one, or have Oracle's own
+// representation (10): triples of type, other type and representation.
 //
 //nolint:gochecknoglobals // a constant table
-var convertedTypes = [][3]int{
-	{2, 2, representOra}, {12, 12, representOra}, {27, 27, representOra}, {3, 2, representOra}, {4, 2, representOra},
-	{5, 1, representUni}, {6, 2, representOra}, {7, 2, representOra}, {9, 1, representUni}, {15, 1, representUni},
-	{68, 2, representOra}, {91, 2, representOra}, {94, 1, representUni}, {95, 23, representUni}, {97, 96, representUni},
-	{104, 11, representUni}, {108, 109, representUni}, {110, 111, representUni}, {116, 102, representUni},
-	{152, 2, representOra}, {153, 2, representOra}, {154, 2, representOra}, {155, 1, representUni}, {156, 12, representOra},
-	{172, 2, representOra}, {184, 12, representOra}, {195, 112, representUni}, {196, 113, representUni},
-	{197, 114, representUni}, {232, 231, representUni}, {241, 109, representUni},
+var convertedTypes = []uint16{
+	2, 2, 10, 12, 12, 10, 27, 27, 10, 3, 2, 10, 4, 2, 10, 5, 1, 1, 6, 2, 10, 7, 2, 10, 9, 1, 1, 15, 1, 1,
+	68, 2, 10, 91, 2, 10, 94, 1, 1, 95, 23, 1, 97, 96, 1, 104, 11, 1, 108, 109, 1, 110, 111, 1, 116, 102, 1,
+	152, 2, 10, 153, 2, 10, 154, 2, 10, 155, 1, 1, 156, 12, 10, 172, 2, 10, 184, 12, 10, 195, 112, 1, 196, 113, 1,
+	197, 114, 1, 232, 231, 1, 241, 109, 1,
 }
 
 // firstNewType is the first of the types that servers before 12.1 do not know.
@@ -178,25 +174,26 @@ func (c *caller) typesMessage(wide bool) []byte {
 	m.octets(messageDataTypes, utf8&0xff, utf8>>8, utf8&0xff, utf8>>8, multiByte)
 	m.text(string(capabilities(c.fields, wide)))
 	m.text("\x02\x00\x00\x00\x00\x00\x04")
-	put := func(values ...int) {
+	put := func(values ...uint16) {
 		for _, v := range values {
 			if wide {
-				m.octets(byte(v >> 8))
+				m.b = binary.BigEndian.AppendUint16(m.b, v)
+			} else {
+				m.octets(byte(v & 0xff))
 			}
-			m.octets(byte(v))
 		}
 	}
-	known := func(kind int) bool {
+	known := func(kind uint16) bool {
 		return (wide || kind <= 0xff) && (c.fields >= fieldsNewTypes || kind < firstNewType)
 	}
-	for _, span := range dataTypes {
+	for span := range slices.Chunk(dataTypes, 2) {
 		for kind := span[0]; kind <= span[1]; kind++ {
 			if known(kind) {
 				put(kind, kind, representUni, 0)
 			}
 		}
 	}
-	for _, t := range convertedTypes {
+	for t := range slices.Chunk(convertedTypes, 3) {
 		put(t[0], t[1], t[2], 0)
 	}
 	put(0)

@@ -84,10 +84,11 @@ const alert = 0x15
 // read gets one packet.
 func (w *wire) read() (packet, error) {
 	var head [headerSize]byte
-	if n, err := io.ReadFull(w.conn, head[:]); err != nil {
-		if n >= 2 && head[0] == alert && head[1] == 3 {
-			return packet{}, errSpeaksTLS
-		}
+	_, err := io.ReadFull(w.conn, head[:]) // an alert is shorter
+	if !w.accepted && head[0] == alert && head[1] == 3 {
+		return packet{}, probe.Fail(probe.CodeTLSRequired, errors.New("the answer is an alert of TLS"))
+	}
+	if err != nil {
 		return packet{}, err
 	}
 	kind, flags, size, err := parseHeader(head, w.large)
@@ -100,9 +101,6 @@ func (w *wire) read() (packet, error) {
 	}
 	return packet{kind: kind, flags: flags, body: body}, nil
 }
-
-// errSpeaksTLS: the listener is one of TCPS.
-var errSpeaksTLS = probe.Fail(probe.CodeTLSRequired, errors.New("the answer is an alert of TLS"))
 
 // write sends one packet.
 func (w *wire) write(p packet) error {

@@ -1,6 +1,9 @@
 package oracle
 
-import "encoding/binary"
+import (
+	"encoding/binary"
+	"slices"
+)
 
 // The values of TTC. Numbers are their own length in a byte and then their
 // bytes, the greatest first; texts have their length before them, or come in
@@ -40,7 +43,7 @@ func (r *reader) take(n int) []byte {
 			r.fail(err)
 			break
 		}
-		r.rest = append(r.rest[:len(r.rest):len(r.rest)], more...)
+		r.rest = append(slices.Clip(r.rest), more...)
 	}
 	if r.err != nil {
 		return make([]byte, n)
@@ -95,7 +98,7 @@ func (r *reader) text() []byte {
 func (r *reader) chunks() []byte {
 	var all []byte
 	for r.err == nil {
-		size := 0
+		var size int
 		if r.bigChunks {
 			size = r.count(maxValue)
 		} else {
@@ -148,17 +151,17 @@ func (m *message) number(n int) {
 	case n == 0:
 		m.octets(0)
 	case n <= 0xff:
-		m.octets(1, byte(n))
+		m.octets(1, byte(n&0xff))
 	case n <= 0xffff:
-		m.octets(2, byte(n>>8), byte(n))
+		m.octets(2, byte(n>>8&0xff), byte(n&0xff))
 	default:
-		m.octets(4, byte(n>>24), byte(n>>16), byte(n>>8), byte(n))
+		m.octets(4, byte(n>>24&0xff), byte(n>>16&0xff), byte(n>>8&0xff), byte(n&0xff))
 	}
 }
 
 func (m *message) text(s string) {
 	if len(s) <= maxShort {
-		m.octets(byte(len(s)))
+		m.octets(byte(len(s))) //nolint:gosec // bounded above
 		m.octets([]byte(s)...)
 		return
 	}

@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -67,12 +68,12 @@ except oracledb.Error as e:
 `
 
 // python runs the script and gives what it says first.
-func python(t *testing.T, dsn, user, password string, wallet ...string) string {
+func python(t *testing.T, dsn, password string, wallet ...string) string {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
 	defer cancel()
-	arguments := append([]string{"-c", script, dsn, user, password}, wallet...)
-	c := exec.CommandContext(ctx, probetest.Need(t, "PYTHON"), arguments...) //nolint:gosec // the interpreter of the tests
+	arguments := append([]string{"-c", script, dsn, probetest.User, password}, wallet...)
+	c := exec.CommandContext(ctx, probetest.Need(t, "PYTHON"), arguments...)
 	out, err := c.CombinedOutput()
 	if err != nil {
 		t.Fatalf("%v\n%s", err, out)
@@ -101,7 +102,7 @@ func TestPythonLogsIn(t *testing.T) {
 		t.Run(tc.name, func(t *testing.T) {
 			t.Parallel()
 			s, seen := serve(t, &tc.server)
-			if got, want := python(t, dsn(s, oracletest.DefaultService), probetest.User, probetest.Password), "ok "+tc.version; got != want {
+			if got, want := python(t, dsn(s, oracletest.DefaultService), probetest.Password), "ok "+tc.version; got != want {
 				t.Errorf("python says %q, want %q", got, want)
 			}
 			s.Wait(t)
@@ -143,7 +144,7 @@ func TestPythonIsRefused(t *testing.T) {
 			if service == "" {
 				service = oracletest.DefaultService
 			}
-			if got := python(t, dsn(s, service), probetest.User, tc.password); !strings.HasPrefix(got, tc.want) {
+			if got := python(t, dsn(s, service), tc.password); !strings.HasPrefix(got, tc.want) {
 				t.Errorf("python says %q, want %q", got, tc.want)
 			}
 		})
@@ -158,10 +159,10 @@ func TestPythonOverTLS(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, renegotiate := range []bool{false, true} {
-		t.Run(fmt.Sprint(renegotiate), func(t *testing.T) {
+		t.Run(strconv.FormatBool(renegotiate), func(t *testing.T) {
 			t.Parallel()
 			s, _ := serve(t, &oracletest.Server{TLS: authority.Server(t, nil), Renegotiate: renegotiate})
-			got := python(t, "tcps://"+dsn(s, oracletest.DefaultService), probetest.User, probetest.Password, wallet)
+			got := python(t, "tcps://"+dsn(s, oracletest.DefaultService), probetest.Password, wallet)
 			if !strings.HasPrefix(got, "ok") {
 				t.Errorf("python says %q", got)
 			}
@@ -176,7 +177,7 @@ func TestPythonIsRedirected(t *testing.T) {
 	first, _ := serve(t, &oracletest.Server{
 		Redirect: fmt.Sprintf("(ADDRESS=(PROTOCOL=TCP)(HOST=%s)(PORT=%d))", target.Addr.Addr(), target.Addr.Port()),
 	})
-	if got := python(t, dsn(first, oracletest.DefaultService), probetest.User, probetest.Password); !strings.HasPrefix(got, "ok") {
+	if got := python(t, dsn(first, oracletest.DefaultService), probetest.Password); !strings.HasPrefix(got, "ok") {
 		t.Errorf("python says %q", got)
 	}
 	target.Wait(t)

@@ -10,7 +10,9 @@ import (
 	"crypto/sha1"
 	"crypto/sha512"
 	"encoding/hex"
+	"errors"
 	"fmt"
+	"maps"
 	"strconv"
 	"strings"
 )
@@ -63,7 +65,11 @@ func newLogin(s *Server, user string) (*login, error) {
 		password = rand.Text() // nobody's
 	}
 	if s.Verifier == Verifier12c {
-		speedy, err := pbkdf2.Key(sha512.New, password, append(bytes.Clone(l.salt), "AUTH_PBKDF2_SPEEDY_KEY"...), s.Rounds, 64)
+		rounds := s.Rounds
+		if s.Unhashed {
+			rounds = 1
+		}
+		speedy, err := pbkdf2.Key(sha512.New, password, append(bytes.Clone(l.salt), "AUTH_PBKDF2_SPEEDY_KEY"...), rounds, 64)
 		if err != nil {
 			return nil, err
 		}
@@ -142,9 +148,7 @@ func (l *login) open(encrypted string) (string, error) {
 // phaseOne hears the user name and gives our half of the session key.
 func (t *talk) phaseOne() {
 	user, pairs := t.hearLogin()
-	for name, value := range pairs {
-		t.visit.Client[name] = value
-	}
+	maps.Copy(t.visit.Client, pairs)
 	if t.EarlyError != 0 {
 		t.raise(t.EarlyError, errorText(t.EarlyError))
 		return
@@ -180,7 +184,7 @@ func (t *talk) phaseTwo() {
 		t.OnLogin()
 	}
 	if t.login == nil {
-		t.fail(fmt.Errorf("a password before the user name"))
+		t.fail(errors.New("a password before the user name"))
 		return
 	}
 	for name, value := range pairs {

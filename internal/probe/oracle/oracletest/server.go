@@ -28,8 +28,6 @@ type Release struct {
 }
 
 // The releases whose messages differ. An 11.2 server accepts as 314.
-//
-//nolint:gochecknoglobals // constants
 var (
 	Release10 = Release{Banner: "x86_64/Linux 2.4.xx", Number: 0x0a200500, TNS: 313, Fields: 5}
 	Release11 = Release{Banner: "x86_64/Linux 2.4.xx", Number: 0x0b200400, TNS: 314, Fields: 6}
@@ -61,8 +59,9 @@ type Server struct {
 	TLS         *tls.Config
 	Renegotiate bool
 
-	// Refuse is the error with which the listener answers every CONNECT.
-	Refuse int
+	// Refuse is the error with which the listener answers every CONNECT;
+	// RefuseSID one that names a SID. It is silent if that is negative.
+	Refuse, RefuseSID int
 	// Resend is how often it asks for the CONNECT again.
 	Resend int
 	// Redirect sends every client to this address; Inline puts it into the
@@ -79,8 +78,9 @@ type Server struct {
 	EarlyError, Error int
 	// Warning comes with a successful login, such as 28002.
 	Warning int
-	// Unproven: it answers a login without knowing the password.
-	Unproven bool
+	// Unproven: it answers a login without knowing the password. Unhashed: nor
+	// does it do the work that it asks of the client.
+	Unproven, Unhashed bool
 	// PlainErrors come without the exchange of markers around them.
 	PlainErrors bool
 
@@ -153,7 +153,6 @@ type talk struct {
 	marks   bool // ends of responses are marked
 	bigTime bool // the client sends and wants time zones
 	login   *login
-	broken  bool
 }
 
 // secure makes a handshake on the bare socket.
@@ -194,7 +193,11 @@ func (t *talk) listen(ctx context.Context, conn net.Conn) (version uint16, ok bo
 			t.redirect(data)
 			return 0, false
 		default:
-			if code := t.refusal(data); code != 0 {
+			switch code := t.refusal(data); {
+			case code < 0:
+				t.fill() // until the client has had enough
+				return 0, false
+			case code != 0:
 				t.refuse(code)
 				return 0, false
 			}
@@ -226,6 +229,8 @@ func (t *talk) refusal(data string) int {
 	switch {
 	case t.Refuse != 0:
 		return t.Refuse
+	case sid != nil && t.RefuseSID != 0:
+		return t.RefuseSID
 	case service != nil && strings.EqualFold(service[1], t.Service), sid != nil && strings.EqualFold(sid[1], t.SID):
 		return 0
 	case service != nil:

@@ -43,7 +43,7 @@ func (w *wire) bytes() []byte {
 	case chunked:
 		var all []byte
 		for w.err == nil {
-			size := uint64(0)
+			var size uint64
 			if w.bigChunks {
 				size = w.number()
 			} else {
