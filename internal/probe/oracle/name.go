@@ -38,31 +38,42 @@ const clientName = "dialtone"
 // a list of its own is none.
 func value(descriptor, key string) (string, bool) {
 	for rest := descriptor; ; {
-		_, after, found := strings.Cut(rest, "(")
+		text, found := after(rest, key)
 		if !found {
 			return "", false
 		}
-		rest = after
-		name, found := strings.CutPrefix(foldPrefix(strings.TrimLeft(after, " \t\r\n"), key), key)
+		if end := strings.IndexAny(text, "()"); end >= 0 && text[end] == ')' {
+			return strings.TrimSpace(text[:end]), true
+		}
+		rest = text
+	}
+}
+
+// after gives what follows the first "(KEY=" of a descriptor.
+func after(descriptor, key string) (string, bool) {
+	for rest := descriptor; ; {
+		_, text, found := strings.Cut(rest, "(")
 		if !found {
+			return "", false
+		}
+		rest = text
+		if text, found = cutFold(strings.TrimLeft(text, space), key); !found {
 			continue
 		}
-		name, found = strings.CutPrefix(strings.TrimLeft(name, " \t\r\n"), "=")
-		if !found {
-			continue
-		}
-		if end := strings.IndexAny(name, "()"); end >= 0 && name[end] == ')' {
-			return strings.TrimSpace(name[:end]), true
+		if text, found = strings.CutPrefix(strings.TrimLeft(text, space), "="); found {
+			return text, true
 		}
 	}
 }
 
-// foldPrefix writes the beginning of s as key if it is that but for the case.
-func foldPrefix(s, key string) string {
-	if len(s) >= len(key) && strings.EqualFold(s[:len(key)], key) {
-		return key + s[len(key):]
+const space = " \t\r\n"
+
+// cutFold cuts a prefix in whatever case.
+func cutFold(s, prefix string) (string, bool) {
+	if len(s) < len(prefix) || !strings.EqualFold(s[:len(prefix)], prefix) {
+		return s, false
 	}
-	return s
+	return s[len(prefix):], true
 }
 
 // redirection is where a REDIRECT leads.
@@ -75,6 +86,10 @@ type redirection struct {
 // parseRedirect reads the address of a REDIRECT, and the descriptor behind it.
 func parseRedirect(text string) (redirection, bool) {
 	where, connect, _ := strings.Cut(text, "\x00")
+	// A client that is named before the address has a HOST as well.
+	if address, ok := after(where, "ADDRESS"); ok {
+		where = address
+	}
 	protocol, _ := value(where, "PROTOCOL")
 	host, _ := value(where, "HOST")
 	digits, _ := value(where, "PORT")

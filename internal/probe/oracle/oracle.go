@@ -19,16 +19,19 @@
 // A server that takes no password proves afterwards that it knew it.
 //
 // Facts noted: listener_version (what a listener that refuses says of itself),
-// redirected_to (the address that it named), native_encryption ("required"),
-// server_warning (what came with a login that passed, as ORA-28002).
+// redirected_to (the address that it named), native_encryption ("required" if
+// the server says so, "may_be_required" if it hangs up where it would not speak
+// without), server_warning (what came with a login that passed, as ORA-28002).
 package oracle
 
 import (
 	"cmp"
 	"context"
 	"errors"
+	"io"
 	"net"
 	"strings"
+	"syscall"
 	"time"
 
 	"dialtone/internal/probe"
@@ -94,6 +97,11 @@ func (a *attempt) run(ctx context.Context) error {
 	defer w.goodbye()
 	c := &caller{wire: w}
 	if err := c.negotiate(); err != nil {
+		if errors.Is(err, io.EOF) || errors.Is(err, syscall.ECONNRESET) {
+			// What some servers do that demand native encryption, or more of it
+			// than this client has.
+			s.Fact("native_encryption", "may_be_required")
+		}
 		return err
 	}
 	if !s.Login {
