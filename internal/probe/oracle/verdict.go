@@ -25,7 +25,7 @@ func (a *attempt) refused(ctx context.Context, r *refusal) error {
 	verdict := listenerVerdict(r.code)
 	switch {
 	case r.code == errNoService && a.isSID(ctx):
-		verdict = &probe.Error{Code: probe.CodeSIDNotService, Phase: probe.PhaseProtocol}
+		verdict = &probe.Error{Code: probe.CodeSIDNotService}
 	case verdict.Code == probe.CodeAuthMechanism:
 		return a.encryptionRequired(r)
 	}

@@ -2,11 +2,13 @@ package oracle_test
 
 import (
 	"fmt"
+	"net"
 	"strconv"
 	"testing"
 
 	"dialtone/internal/probe"
 	"dialtone/internal/probe/oracle/oracletest"
+	"dialtone/internal/probe/probetest"
 	"dialtone/internal/secret"
 )
 
@@ -132,6 +134,20 @@ func TestNativeEncryption(t *testing.T) {
 	s := serve(t, oracletest.Server{NativeEncryption: true})
 	r := probeIt(t, target(s.Server))
 	if r.Code != probe.CodeAuthMechanism || r.Phase != probe.PhaseProtocol || r.Evidence.Facts["native_encryption"] != "required" || r.LoginSent {
+		t.Errorf("Run() = %s in %q, facts %v", r.Code, r.Phase, r.Evidence.Facts)
+	}
+}
+
+// Some servers do not say what they miss.
+func TestHangsUpAfterAccept(t *testing.T) {
+	t.Parallel()
+	s := probetest.Serve(t, func(_ *probetest.Server, conn net.Conn) {
+		_, _ = conn.Read(make([]byte, 4096))
+		_, _ = conn.Write(accept)
+		_, _ = conn.Read(make([]byte, 4096))
+	})
+	r := probeIt(t, target(s))
+	if r.Code != probe.CodeConnectionLost || r.Phase != probe.PhaseProtocol || r.Evidence.Facts["native_encryption"] != "may_be_required" {
 		t.Errorf("Run() = %s in %q, facts %v", r.Code, r.Phase, r.Evidence.Facts)
 	}
 }

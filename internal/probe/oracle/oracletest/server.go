@@ -27,7 +27,8 @@ type Release struct {
 	FastAuth bool
 }
 
-// The releases whose messages differ. An 11.2 server accepts as 314.
+// The releases whose messages differ. An 11.2 server accepts as 314; Release10
+// is as old as may still be spoken to.
 var (
 	Release10 = Release{Banner: "x86_64/Linux 2.4.xx", Number: 0x0a200500, TNS: 313, Fields: 5}
 	Release11 = Release{Banner: "x86_64/Linux 2.4.xx", Number: 0x0b200400, TNS: 314, Fields: 6}
