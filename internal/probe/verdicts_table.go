@@ -207,7 +207,7 @@ var protocolVerdicts = []Verdict{
 	{
 		Code: CodeTooManyConnections, Phase: PhaseProtocol, Owner: OwnerDBA, Retry: true,
 		Meaning: Words{"The server has reached its limit of connections, in all or for this account or database.", "服务器的连接数已达上限（总数，或该账号、该数据库的上限）。"},
-		Remedy:  Words{"Close idle connections or raise the limit: max_connections or max_user_connections in MySQL; max_connections, ALTER ROLE or ALTER DATABASE ... CONNECTION LIMIT in PostgreSQL; maxclients in Redis.", "请关闭空闲连接或调高上限：MySQL 的 max_connections、max_user_connections；PostgreSQL 的 max_connections，或 ALTER ROLE、ALTER DATABASE ... CONNECTION LIMIT；Redis 的 maxclients。"},
+		Remedy:  Words{"Close idle connections or raise the limit: max_connections or max_user_connections in MySQL; max_connections, ALTER ROLE or ALTER DATABASE ... CONNECTION LIMIT in PostgreSQL; maxclients in Redis; processes, sessions or SESSIONS_PER_USER in Oracle.", "请关闭空闲连接或调高上限：MySQL 的 max_connections、max_user_connections；PostgreSQL 的 max_connections，或 ALTER ROLE、ALTER DATABASE ... CONNECTION LIMIT；Redis 的 maxclients；Oracle 的 processes、sessions 或 SESSIONS_PER_USER。"},
 	},
 	{
 		Code: CodeServerNotReady, Phase: PhaseProtocol, Owner: OwnerDBA, Retry: true,
@@ -230,8 +230,8 @@ var loginVerdicts = []Verdict{
 	},
 	{
 		Code: CodeAuthMechanism, Phase: PhaseLogin, Owner: OwnerDBA,
-		Meaning: Words{"The server and this test have no method of login in common: it asks for one that this service does not support, or does not offer the one that was asked for.", "服务器与本次测试没有共同的认证方式：服务器要求使用本服务不支持的认证方式，或未启用所请求的认证方式。"},
-		Remedy:  Words{"Give the account a common method: caching_sha2_password or mysql_native_password in MySQL; scram-sha-256 or md5 in pg_hba.conf of PostgreSQL; in SQL Server a SQL login, with mixed authentication switched on; in Kafka one of sasl.enabled.mechanisms. Redis before version 6 knows no users: leave the user name out. The evidence names the method.", "请将账号改为常用的认证方式：MySQL 使用 caching_sha2_password 或 mysql_native_password；PostgreSQL 在 pg_hba.conf 中使用 scram-sha-256 或 md5；SQL Server 使用 SQL 登录名，并启用混合身份验证模式；Kafka 选择 sasl.enabled.mechanisms 中的机制。Redis 6 之前没有用户，请不要填写用户名。测试证据中会给出该认证方式。"},
+		Meaning: Words{"Server and test have no way of login in common: a method or an encryption of it that only one of them has.", "服务器与本次测试没有共同的登录方式：一方要求的认证方式或登录加密，另一方不支持或未启用。"},
+		Remedy:  Words{"Give the account a common method: caching_sha2_password or mysql_native_password in MySQL; scram-sha-256 or md5 in pg_hba.conf of PostgreSQL; a SQL login in SQL Server (mixed authentication); in Kafka one of sasl.enabled.mechanisms; in Oracle a new password (11G or 12C), TCPS for native encryption. Redis before version 6 knows no users: leave the user name out. The evidence names the method.", "请将账号改为常用的认证方式：MySQL 使用 caching_sha2_password 或 mysql_native_password；PostgreSQL 在 pg_hba.conf 中使用 scram-sha-256 或 md5；SQL Server 使用 SQL 登录名，并启用混合身份验证模式；Kafka 选择 sasl.enabled.mechanisms 中的机制；Oracle 请重新设置密码（11G 或 12C 验证器），并以 TCPS 代替网络原生加密。Redis 6 之前没有用户，请不要填写用户名。测试证据中会给出该认证方式。"},
 	},
 	{
 		Code: CodeInsecureLogin, Phase: PhaseLogin, Owner: OwnerCaller,
@@ -246,12 +246,12 @@ var loginVerdicts = []Verdict{
 	{
 		Code: CodeAccountLocked, Phase: PhaseLogin, Owner: OwnerDBA,
 		Meaning: Words{"The account exists but is locked or may not log in.", "账号存在，但已被锁定或不允许登录。"},
-		Remedy:  Words{"Unlock it: ALTER USER ... ACCOUNT UNLOCK in MySQL, ALTER ROLE ... LOGIN in PostgreSQL, ALTER LOGIN ... ENABLE or WITH PASSWORD = ... UNLOCK in SQL Server, modprinc -unlock or +allow_tix in Kerberos. Find out first why it was locked.", "请解除锁定：MySQL 执行 ALTER USER ... ACCOUNT UNLOCK，PostgreSQL 执行 ALTER ROLE ... LOGIN，SQL Server 执行 ALTER LOGIN ... ENABLE 或 WITH PASSWORD = ... UNLOCK，Kerberos 执行 modprinc -unlock 或 +allow_tix；解除前请先查明锁定原因。"},
+		Remedy:  Words{"Unlock it: ALTER USER ... ACCOUNT UNLOCK in MySQL and Oracle, ALTER ROLE ... LOGIN in PostgreSQL, ALTER LOGIN ... ENABLE or WITH PASSWORD = ... UNLOCK in SQL Server, modprinc -unlock or +allow_tix in Kerberos. Find out first why it was locked.", "请解除锁定：MySQL 和 Oracle 执行 ALTER USER ... ACCOUNT UNLOCK，PostgreSQL 执行 ALTER ROLE ... LOGIN，SQL Server 执行 ALTER LOGIN ... ENABLE 或 WITH PASSWORD = ... UNLOCK，Kerberos 执行 modprinc -unlock 或 +allow_tix；解除前请先查明锁定原因。"},
 	},
 	{
 		Code: CodePasswordExpired, Phase: PhaseLogin, Owner: OwnerDBA,
 		Meaning: Words{"The password of the account has expired and must be changed before the account can be used.", "账号密码已过期，修改密码之前无法使用该账号。"},
-		Remedy:  Words{"Set a new password (ALTER USER ... IDENTIFIED BY ... in MySQL, ALTER LOGIN ... WITH PASSWORD in SQL Server) and test with it.", "请设置新密码（MySQL 执行 ALTER USER ... IDENTIFIED BY ...，SQL Server 执行 ALTER LOGIN ... WITH PASSWORD），并用新密码重新测试。"},
+		Remedy:  Words{"Set a new password (ALTER USER ... IDENTIFIED BY ... in MySQL and Oracle, ALTER LOGIN ... WITH PASSWORD in SQL Server) and test with it.", "请设置新密码（MySQL 和 Oracle 执行 ALTER USER ... IDENTIFIED BY ...，SQL Server 执行 ALTER LOGIN ... WITH PASSWORD），并用新密码重新测试。"},
 	},
 	{
 		Code: CodeKDCUnreachable, Phase: PhaseLogin, Owner: OwnerNetwork,
@@ -269,8 +269,8 @@ var loginVerdicts = []Verdict{
 var sessionVerdicts = []Verdict{
 	{
 		Code: CodeDatabaseUnknown, Phase: PhaseSession, Owner: OwnerCaller,
-		Meaning: Words{"The login passed, but there is no database of this name.", "登录成功，但不存在该名称的数据库。"},
-		Remedy:  Words{"Correct the database name (db_name), or create the database. Without a name PostgreSQL is asked for the database postgres. SQL Server says the same when the account has no user in the database: CREATE USER ... FOR LOGIN ... there. In Redis it is a number, 0 in a cluster.", "请更正数据库名称（db_name），或创建该数据库；未填写名称时，PostgreSQL 默认连接 postgres 数据库。若账号在该数据库中没有对应用户，SQL Server 也会如此答复：请在该库中执行 CREATE USER ... FOR LOGIN ...。Redis 的数据库为编号，集群中只能为 0。"},
+		Meaning: Words{"There is no database of this name; in Oracle, no service that the listener knows.", "不存在该名称的数据库；对于 Oracle，则是监听程序中不存在该服务。"},
+		Remedy:  Words{"Correct the database name (db_name), or create the database. Without a name PostgreSQL is asked for the database postgres. SQL Server says the same when the account has no user in the database: CREATE USER ... FOR LOGIN ... there. In Redis it is a number, 0 in a cluster. In Oracle, lsnrctl services lists them.", "请更正数据库名称（db_name），或创建该数据库；未填写名称时，PostgreSQL 默认连接 postgres 数据库。若账号在该数据库中没有对应用户，SQL Server 也会如此答复：请在该库中执行 CREATE USER ... FOR LOGIN ...。Redis 的数据库为编号，集群中只能为 0。Oracle 可通过 lsnrctl services 查看。"},
 	},
 	{
 		Code: CodeDatabaseUnavailable, Phase: PhaseSession, Owner: OwnerDBA,
@@ -280,10 +280,10 @@ var sessionVerdicts = []Verdict{
 	{
 		Code: CodePermissionDenied, Phase: PhaseSession, Owner: OwnerDBA,
 		Meaning: Words{"The login passed, but the account has no right to use this database.", "登录成功，但账号没有使用该数据库的权限。"},
-		Remedy:  Words{"Grant it: GRANT ... ON database.* TO the account in MySQL, which also answers so when the database does not exist; GRANT CONNECT ON DATABASE in PostgreSQL; in Redis, ACL SETUSER with the command that the evidence names.", "请授予权限：MySQL 执行 GRANT ... ON 数据库.* TO 账号（数据库不存在时 MySQL 也会如此答复）；PostgreSQL 执行 GRANT CONNECT ON DATABASE；Redis 执行 ACL SETUSER，授予测试证据中所列的命令。"},
+		Remedy:  Words{"Grant it: GRANT ... ON database.* TO the account in MySQL, which also answers so when the database does not exist; GRANT CONNECT ON DATABASE in PostgreSQL; GRANT CREATE SESSION in Oracle, where SYS may not log in as a normal user; in Redis, ACL SETUSER with the command that the evidence names.", "请授予权限：MySQL 执行 GRANT ... ON 数据库.* TO 账号（数据库不存在时 MySQL 也会如此答复）；PostgreSQL 执行 GRANT CONNECT ON DATABASE；Oracle 执行 GRANT CREATE SESSION，且不能以普通方式登录 SYS 用户；Redis 执行 ACL SETUSER，授予测试证据中所列的命令。"},
 	},
 	{
-		Code: CodeSIDNotService, Phase: PhaseSession, Owner: OwnerCaller,
+		Code: CodeSIDNotService, Phase: PhaseProtocol, Owner: OwnerCaller,
 		Meaning: Words{"The name given is the SID of an Oracle instance; a service name is wanted.", "填写的名称是 Oracle 实例的 SID，而此处需要服务名。"},
 		Remedy:  Words{"Give the service name (db_name); lsnrctl services lists those of the instance, often <SID>.<domain>.", "请填写服务名（db_name）；可通过 lsnrctl services 查看该实例的服务名，通常为 <SID>.<域名>。"},
 	},
@@ -294,7 +294,7 @@ var topologyVerdicts = []Verdict{
 	{
 		Code: CodeAdvertisedUnreachable, Phase: PhaseTopology, Owner: OwnerDBA,
 		Meaning: Words{"The server answers, but it sends its clients to other addresses, and at least one of those cannot be reached from the test network.", "服务器可以连接，但其通告给客户端的其他地址中，至少有一个无法从测试网络访问。"},
-		Remedy:  Words{"Have the server advertise addresses that clients can reach (advertised.listeners in Kafka, the host names in the replica set configuration of MongoDB, cluster-announce-ip in Redis, broadcast_rpc_address in Cassandra), or open the network to those listed in the evidence.", "请让服务器通告客户端可访问的地址（Kafka 的 advertised.listeners、MongoDB 副本集配置中的主机名、Redis 的 cluster-announce-ip、Cassandra 的 broadcast_rpc_address），或放行证据中列出的地址。"},
+		Remedy:  Words{"Have the server advertise addresses that clients can reach (advertised.listeners in Kafka, the host names in the replica set configuration of MongoDB, cluster-announce-ip in Redis, broadcast_rpc_address in Cassandra, local_listener in Oracle), or open the network to those listed in the evidence.", "请让服务器通告客户端可访问的地址（Kafka 的 advertised.listeners、MongoDB 副本集配置中的主机名、Redis 的 cluster-announce-ip、Cassandra 的 broadcast_rpc_address、Oracle 的 local_listener），或放行证据中列出的地址。"},
 	},
 	{
 		Code: CodeTopologyMismatch, Phase: PhaseTopology, Owner: OwnerCaller,

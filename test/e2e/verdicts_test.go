@@ -59,7 +59,7 @@ func TestVerdicts(t *testing.T) {
 		{"PostgreSQL asked of MySQL", system.Postgres(t, "dt_scram").At(t, system.Need(t, "DIALTONE_TEST_MARIADB_ADDR")), "protocol_mismatch", ""},
 		{"unresolvable name", system.MariaDB(t, "dt_native").With(system.Entry{"ip": "no-such-host.invalid"}), "dns_not_found", ""},
 
-		{"an engine not built yet", system.MariaDB(t, "dt_native").With(system.Entry{"db_type": "oracle", "db_name": "ORCL"}), "engine_unsupported", ""},
+		{"Oracle asked of MySQL", system.MariaDB(t, "dt_native").With(system.Entry{"db_type": "oracle", "db_name": "ORCL"}), "protocol_mismatch", ""},
 		{"job in a wrong state", system.MariaDB(t, "dt_native").With(system.Entry{"id": "started-job"}), "job_wrong_status", "DRS.M00304"},
 		{"job unknown", system.MariaDB(t, "dt_native").With(system.Entry{"id": "unknown-job"}), "job_unknown", "DRS.M05003"},
 		{"job deleted", system.MariaDB(t, "dt_native").With(system.Entry{"id": "deleted-job"}), "job_deleted", "DRS.M05004"},

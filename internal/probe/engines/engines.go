@@ -9,6 +9,7 @@ import (
 	"dialtone/internal/probe/kafka"
 	"dialtone/internal/probe/mongodb"
 	"dialtone/internal/probe/mysql"
+	"dialtone/internal/probe/oracle"
 	"dialtone/internal/probe/postgres"
 	"dialtone/internal/probe/redis"
 	"dialtone/internal/probe/sqlserver"
@@ -32,6 +33,7 @@ func All(cfg Config) []probe.Prober {
 		kafka.New(kafka.Config{AllowRecoverable: cfg.AllowRecoverable, ProgramName: cfg.ProgramName, Kerberos: cfg.Kerberos}),
 		mongodb.New(mongodb.Config{ProgramName: cfg.ProgramName}),
 		mysql.New(mysql.Config{AllowRecoverable: cfg.AllowRecoverable, ProgramName: cfg.ProgramName}),
+		oracle.New(oracle.Config{ProgramName: cfg.ProgramName}),
 		postgres.New(postgres.Config{AllowRecoverable: cfg.AllowRecoverable, ProgramName: cfg.ProgramName}),
 		redis.New(redis.Config{AllowRecoverable: cfg.AllowRecoverable, ProgramName: cfg.ProgramName}),
 		sqlserver.New(sqlserver.Config{AllowRecoverable: cfg.AllowRecoverable, ProgramName: cfg.ProgramName}),

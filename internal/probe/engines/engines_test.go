@@ -18,7 +18,7 @@ func TestAll(t *testing.T) {
 	}
 	slices.Sort(got)
 	want := []probe.Engine{
-		probe.Cassandra, probe.GaussRedis, probe.Kafka, probe.MongoDB, probe.MySQL, probe.PostgreSQL,
+		probe.Cassandra, probe.GaussRedis, probe.Kafka, probe.MongoDB, probe.MySQL, probe.Oracle, probe.PostgreSQL,
 		probe.Redis, probe.RedisCluster, probe.SQLServer, probe.Taurus,
 	}
 	if !slices.Equal(got, want) {
