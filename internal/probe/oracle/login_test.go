@@ -116,6 +116,28 @@ func TestLogsIn(t *testing.T) {
 	}
 }
 
+// Long values go in chunks, whose lengths are written in two ways.
+func TestLongValues(t *testing.T) {
+	t.Parallel()
+	for name, server := range map[string]oracletest.Server{
+		"19c": {}, "11.2": {Release: oracletest.Release11, Verifier: oracletest.Verifier11g},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			server.User, server.Password = probetest.User, strings.Repeat("long password ", 40)
+			server.Service = strings.Repeat("long.", 60) + "name"
+			s := probetest.Serve(t, func(_ *probetest.Server, conn net.Conn) {
+				_ = server.Serve(context.WithoutCancel(t.Context()), conn)
+			})
+			goal := target(s)
+			goal.Password, goal.Database = secret.New(server.Password), server.Service
+			if r := probeIt(t, goal); !r.OK() {
+				t.Errorf("Run() = %s in %q", r.Code, r.Phase)
+			}
+		})
+	}
+}
+
 // Nothing of the machine is told to the server.
 func TestClientName(t *testing.T) {
 	t.Parallel()

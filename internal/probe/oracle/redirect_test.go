@@ -27,15 +27,16 @@ func TestRedirect(t *testing.T) {
 			t.Parallel()
 			node := serve(t, oracletest.Server{})
 			first.Redirect = at("tcp", node.Addr)
+			first.RedirectData = "(DESCRIPTION=(CONNECT_DATA=(SERVICE_NAME=" + oracletest.DefaultService + ")(INSTANCE_NAME=node)))"
 			scan := serve(t, first)
 			r := probeIt(t, target(scan.Server))
 			if !r.OK() || r.Evidence.Facts["redirected_to"] != node.Addr.String() || scan.Logins() != 0 || node.Logins() != 1 {
 				t.Errorf("Run() = %s in %q, facts %v, %d and %d logins; want ok, 0 and 1",
 					r.Code, r.Phase, r.Evidence.Facts, scan.Logins(), node.Logins())
 			}
-			// The node is told what the client told the listener.
-			if here, there := scan.done(t)[0].ConnectData, node.done(t)[0].ConnectData; here != there || here == "" {
-				t.Errorf("CONNECT says %q to the one and %q to the other", here, there)
+			// The node is told what the listener said.
+			if v := node.done(t)[0]; v.ConnectData != first.RedirectData || !v.Redirected {
+				t.Errorf("CONNECT says %q to the node, redirected %v", v.ConnectData, v.Redirected)
 			}
 		})
 	}

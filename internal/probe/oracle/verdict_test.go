@@ -5,8 +5,10 @@ import (
 	"net"
 	"strconv"
 	"testing"
+	"time"
 
 	"dialtone/internal/probe"
+	"dialtone/internal/probe/oracle"
 	"dialtone/internal/probe/oracle/oracletest"
 	"dialtone/internal/probe/probetest"
 	"dialtone/internal/secret"
@@ -169,7 +171,6 @@ func TestNames(t *testing.T) {
 		{"SID, in small letters", "dtsid", oracletest.Server{}, probe.CodeSIDNotService, probe.PhaseProtocol, 2},
 		{"SID of a full instance", sid, oracletest.Server{RefuseSID: 12520}, probe.CodeSIDNotService, probe.PhaseProtocol, 2},
 		{"neither", "nowhere", oracletest.Server{}, probe.CodeDatabaseUnknown, probe.PhaseProtocol, 2},
-		{"SID, silent when asked again", sid, oracletest.Server{RefuseSID: -1}, probe.CodeDatabaseUnknown, probe.PhaseProtocol, 2},
 		{"none", "", oracletest.Server{}, probe.CodeDatabaseUnknown, probe.PhaseProtocol, 1},
 		{"parenthesis", "a)(SID=b", oracletest.Server{}, probe.CodeDatabaseUnknown, probe.PhaseInput, 0},
 		{"quote", `"x"`, oracletest.Server{}, probe.CodeDatabaseUnknown, probe.PhaseInput, 0},
@@ -195,5 +196,17 @@ func TestNames(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// A listener that does not answer the second question is not waited for.
+func TestSilentWhenAskedAgain(t *testing.T) {
+	t.Parallel()
+	s := serve(t, oracletest.Server{RefuseSID: -1})
+	goal := target(s.Server)
+	goal.Database = oracletest.DefaultSID
+	r, err := probetest.Runner(t, oracle.New(oracle.Config{}), 30*time.Second).Run(t.Context(), goal)
+	if err != nil || r.Code != probe.CodeDatabaseUnknown || r.DurationMS > 10_000 {
+		t.Errorf("Run() = %s, %v after %.0f ms; want %s", r.Code, err, r.DurationMS, probe.CodeDatabaseUnknown)
 	}
 }

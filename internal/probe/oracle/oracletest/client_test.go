@@ -181,7 +181,7 @@ func TestPythonIsRedirected(t *testing.T) {
 		t.Errorf("python says %q", got)
 	}
 	target.Wait(t)
-	if v := seen.last(t); !v.LoggedIn {
+	if v := seen.last(t); !v.LoggedIn || !v.Redirected {
 		t.Errorf("the visit was %+v", v)
 	}
 }

@@ -23,6 +23,8 @@ const (
 	headerSize = 8
 	// flagRenegotiate in a RESEND asks for another TLS handshake.
 	flagRenegotiate = 0x08
+	// flagRedirected in a CONNECT: the client was sent here.
+	flagRedirected = 0x04
 	// flagSplit in a REDIRECT: the address is followed by new connect data.
 	flagSplit = 0x02
 	// The flags of a DATA packet.

@@ -1,6 +1,7 @@
 package oracletest
 
 import (
+	"cmp"
 	"context"
 	"crypto/tls"
 	"encoding/binary"
@@ -67,8 +68,9 @@ type Server struct {
 	Resend int
 	// Redirect sends every client to this address; Inline puts it into the
 	// REDIRECT itself, as old listeners do, instead of a packet of its own.
-	Redirect string
-	Inline   bool
+	// RedirectData is what to connect with there; default: the same as here.
+	Redirect, RedirectData string
+	Inline                 bool
 	// NativeEncryption demands Oracle's own encryption in the ACCEPT.
 	NativeEncryption bool
 	// SDU is the largest packet. Default 8192.
@@ -94,6 +96,8 @@ type Visit struct {
 	// ConnectData is the last CONNECT's; Connects how many there were.
 	ConnectData string
 	Connects    int
+	// Redirected: the client says that it was sent here.
+	Redirected bool
 	// Client is what the client says of itself: AUTH_PROGRAM_NM and so on.
 	Client map[string]string
 	// Passwords is how many came; LoggedIn whether one was right.
@@ -182,6 +186,7 @@ func (t *talk) listen(ctx context.Context, conn net.Conn) (version uint16, ok bo
 		}
 		data := t.connectData(p)
 		t.visit.ConnectData, t.visit.Connects = data, t.visit.Connects+1
+		t.visit.Redirected = p.flags&flagRedirected != 0
 		switch {
 		case renegotiate:
 			renegotiate = false
@@ -250,7 +255,7 @@ func (t *talk) refuse(code int) {
 }
 
 func (t *talk) redirect(data string) {
-	text := t.Redirect + "\x00" + data
+	text := t.Redirect + "\x00" + cmp.Or(t.RedirectData, data)
 	body := binary.BigEndian.AppendUint16(nil, uint16(len(text)))
 	if t.Inline {
 		t.writePacket(packet{kind: packetRedirect, flags: flagSplit, body: append(body, text...)})
