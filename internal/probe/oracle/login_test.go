@@ -143,13 +143,14 @@ func TestClientName(t *testing.T) {
 	t.Parallel()
 	s := serve(t, oracletest.Server{})
 	goal := target(s.Server)
-	r, err := probetest.Runner(t, oracle.New(oracle.Config{ProgramName: "dial(tone)=1"}), 5*time.Second).Run(t.Context(), goal)
+	r, err := probetest.Runner(t, oracle.New(oracle.Config{ProgramName: "dial(tone)=" + strings.Repeat("1", 50)}), 5*time.Second).Run(t.Context(), goal)
 	if err != nil || !r.OK() {
 		t.Fatalf("Run() = %s, %v", r.Code, err)
 	}
 	v := s.done(t)[0]
+	program := "dial_tone__" + strings.Repeat("1", 37)
 	want := map[string]string{
-		"AUTH_TERMINAL": "unknown", "AUTH_PROGRAM_NM": "dial_tone__1", "AUTH_MACHINE": "dialtone", "AUTH_PID": "1", "AUTH_SID": "dialtone",
+		"AUTH_TERMINAL": "unknown", "AUTH_PROGRAM_NM": program, "AUTH_MACHINE": "dialtone", "AUTH_PID": "1", "AUTH_SID": "dialtone",
 		"SESSION_CLIENT_CHARSET": "873", "SESSION_CLIENT_DRIVER_NAME": "dialtone", "SESSION_CLIENT_VERSION": "1",
 		"AUTH_ALTER_SESSION": "ALTER SESSION SET TIME_ZONE='+00:00'\x00",
 	}
@@ -157,7 +158,7 @@ func TestClientName(t *testing.T) {
 		t.Errorf("what the client says (-want +got):\n%s", diff)
 	}
 	connect := fmt.Sprintf("(DESCRIPTION=(ADDRESS=(PROTOCOL=tcp)(HOST=%s)(PORT=%d))(CONNECT_DATA=(SERVICE_NAME=%s)"+
-		"(CID=(PROGRAM=dial_tone__1)(HOST=dialtone)(USER=dialtone))))", s.Addr.Addr(), s.Addr.Port(), oracletest.DefaultService)
+		"(CID=(PROGRAM=%s)(HOST=dialtone)(USER=dialtone))))", s.Addr.Addr(), s.Addr.Port(), oracletest.DefaultService, program)
 	if v.ConnectData != connect {
 		t.Errorf("CONNECT says %s, want %s", v.ConnectData, connect)
 	}

@@ -39,7 +39,8 @@ import (
 
 // Config are the prober's tunables.
 type Config struct {
-	// ProgramName is the program in v$session. Default "dialtone".
+	// ProgramName is the program in v$session, which has 48 characters for it.
+	// Default "dialtone".
 	ProgramName string
 }
 
@@ -57,7 +58,8 @@ func New(cfg Config) *Prober {
 		}
 		return r
 	}, cmp.Or(cfg.ProgramName, "dialtone"))
-	return &Prober{program: clean}
+	const room = 48
+	return &Prober{program: clean[:min(len(clean), room)]}
 }
 
 // Engines lists the engines that speak this protocol.

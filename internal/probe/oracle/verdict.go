@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"dialtone/internal/probe"
@@ -96,7 +97,8 @@ func (a *attempt) failed(err error) error {
 	if !ok {
 		return err
 	}
-	a.session.ServerError(oraCode(e.code), e.text)
+	code := oraCode(e.code)
+	a.session.ServerError(code, strings.TrimPrefix(strings.TrimSpace(e.text), code+": "))
 	// The text is evidence, scrubbed; it stays out of the error.
 	return probe.Fail(serverVerdict(e.code), fmt.Errorf("server error %d", e.code))
 }
