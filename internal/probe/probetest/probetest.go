@@ -7,6 +7,7 @@ package probetest
 import (
 	"context"
 	"crypto/tls"
+	"crypto/x509"
 	"encoding/base64"
 	"encoding/json"
 	"errors"
@@ -130,6 +131,9 @@ func newRunner(tb testing.TB, policy *egress.Policy, p probe.Prober, timeout tim
 // looks for goroutines left behind.
 func Run(t *testing.T, s Suite) {
 	t.Helper()
+	// The system's roots are read once, which takes half a second on a busy
+	// machine under the race detector: no case should have to pay for that.
+	_, _ = x509.SystemCertPool()
 	t.Run("memory", s.memory)
 	t.Run("cases", func(t *testing.T) {
 		t.Run("network", s.network)
