@@ -79,8 +79,9 @@ type Want struct {
 	Looks string
 }
 
-// Timeout is that of every test here.
-const Timeout = time.Second
+// Timeout is that of every test here. Two seconds: a busy machine needs one for
+// a handshake.
+const Timeout = 2 * time.Second
 
 // Policy allows loopback, and with it the servers of a test.
 func Policy(tb testing.TB) *egress.Policy {
