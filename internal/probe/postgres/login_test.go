@@ -74,7 +74,7 @@ func TestLoginScripts(t *testing.T) {
 		{"clear text", []answer{say(&pgproto3.AuthenticationCleartextPassword{}), hears}, probe.CodeInsecureLogin, probe.PhaseLogin, 0},
 		{"GSSAPI", []answer{say(&pgproto3.AuthenticationGSS{}), hears}, probe.CodeAuthMechanism, probe.PhaseLogin, 0},
 		{"a mechanism that we have not", []answer{say(&pgproto3.AuthenticationSASL{AuthMechanisms: []string{"OAUTHBEARER"}}), hears}, probe.CodeAuthMechanism, probe.PhaseLogin, 0},
-		{"openGauss", []answer{func(f *fake) { _, _ = f.conn.Write([]byte{'R', 0, 0, 0, 12, 0, 0, 0, 10, 0, 0, 0, 2}); hears(f) }}, probe.CodeAuthMechanism, probe.PhaseLogin, 0},
+		{"openGauss", []answer{func(f *fake) { _, _ = f.conn.Write([]byte{'R', 0, 0, 0, 12, 0, 0, 0, 10, 0, 0, 0, 2}); hears(f) }}, probe.CodeProtocolMismatch, probe.PhaseProtocol, 0},
 		{"key derivation without end", []answer{scram("i=200000000")}, probe.CodePeerAbusive, probe.PhaseLogin, 1},
 		{"SCRAM by one who does not know the password", []answer{scram("i=4096"), hears, say(&pgproto3.AuthenticationSASLFinal{Data: []byte("v=AAAA")}), hears}, probe.CodeProtocolMismatch, probe.PhaseLogin, 1},
 		{"asks for the password after SCRAM", []answer{scram("i=4096"), hears, say(&pgproto3.AuthenticationCleartextPassword{}), hears}, probe.CodeProtocolMismatch, probe.PhaseLogin, 1},

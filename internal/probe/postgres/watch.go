@@ -103,6 +103,9 @@ func (w *watch) demand() error {
 	}
 	s := w.attempt.session
 	kind := binary.BigEndian.Uint32(w.body)
+	if w.demanded == 0 && gaussDB(kind, w.body[4:]) {
+		return &probe.Error{Code: probe.CodeProtocolMismatch, LooksLike: "gaussdb", Err: errors.New("the server asks for a login of GaussDB's")}
+	}
 	if !s.Login {
 		return errProven
 	}
@@ -134,6 +137,22 @@ func (w *watch) demand() error {
 		return probe.Fail(probe.CodeInsecureLogin, errors.New("the server asks for the password in clear text"))
 	}
 	return nil
+}
+
+// gaussDB knows a demand of GaussDB's. It has numbers of PostgreSQL's for logins
+// of its own: sha256, where a number follows instead of the name of a mechanism,
+// and md5 over sha256, in place of what goes on with SASL; and sm3.
+func gaussDB(kind uint32, rest []byte) bool {
+	switch kind {
+	case authSASL:
+		return len(rest) >= 4 && rest[0] == 0 && rest[1] == 0
+	case authSASLMore:
+		return len(rest) == 68 && !bytes.Contains(rest, []byte("r="))
+	case 13:
+		return true
+	default:
+		return false
+	}
 }
 
 // inTurn says whether an authentication message may come now: one demand, what
