@@ -41,6 +41,8 @@ func engineOf(dbType string) probe.Engine {
 		return probe.Taurus
 	case "hwpostgresql", "taurus-postgresql":
 		return probe.PostgreSQL
+	case "multigaussdbv5", "opengauss", "dws":
+		return probe.GaussDBv5
 	case "dds", "hwmongodb", "gaussmongodb", "awsdocumentdb":
 		return probe.MongoDB
 	case "mrsKafka":

@@ -6,6 +6,7 @@ package engines
 import (
 	"dialtone/internal/probe"
 	"dialtone/internal/probe/cassandra"
+	"dialtone/internal/probe/gaussdb"
 	"dialtone/internal/probe/kafka"
 	"dialtone/internal/probe/mongodb"
 	"dialtone/internal/probe/mysql"
@@ -33,6 +34,7 @@ func All(cfg Config) []probe.Prober {
 		kafka.New(kafka.Config{AllowRecoverable: cfg.AllowRecoverable, ProgramName: cfg.ProgramName, Kerberos: cfg.Kerberos}),
 		mongodb.New(mongodb.Config{ProgramName: cfg.ProgramName}),
 		mysql.New(mysql.Config{AllowRecoverable: cfg.AllowRecoverable, ProgramName: cfg.ProgramName}),
+		gaussdb.New(gaussdb.Config{AllowRecoverable: cfg.AllowRecoverable, ProgramName: cfg.ProgramName}),
 		oracle.New(oracle.Config{ProgramName: cfg.ProgramName}),
 		postgres.New(postgres.Config{AllowRecoverable: cfg.AllowRecoverable, ProgramName: cfg.ProgramName}),
 		redis.New(redis.Config{AllowRecoverable: cfg.AllowRecoverable, ProgramName: cfg.ProgramName}),

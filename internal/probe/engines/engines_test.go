@@ -18,8 +18,7 @@ func TestAll(t *testing.T) {
 	}
 	slices.Sort(got)
 	want := []probe.Engine{
-		probe.Cassandra, probe.GaussRedis, probe.Kafka, probe.MongoDB, probe.MySQL, probe.Oracle, probe.PostgreSQL,
-		probe.Redis, probe.RedisCluster, probe.SQLServer, probe.Taurus,
+		probe.Cassandra, probe.GaussDBv5, probe.GaussDBv5HA, probe.GaussRedis, probe.Kafka, probe.MongoDB, probe.MySQL, probe.Oracle, probe.PostgreSQL, probe.Redis, probe.RedisCluster, probe.SQLServer, probe.Taurus,
 	}
 	if !slices.Equal(got, want) {
 		t.Errorf("All() serves %v, want %v", got, want)

@@ -3,10 +3,10 @@ package gaussdbtest
 import (
 	"cmp"
 	"crypto/hmac"
-	"crypto/md5" //nolint:gosec // the protocol's
+	"crypto/md5"
 	"crypto/pbkdf2"
 	"crypto/rand"
-	"crypto/sha1" //nolint:gosec // the protocol's
+	"crypto/sha1"
 	"crypto/sha256"
 	"crypto/subtle"
 	"encoding/binary"
@@ -182,7 +182,7 @@ func (c *client) ask(kind int, parts ...[]byte) {
 }
 
 func number(n int) []byte {
-	return binary.BigEndian.AppendUint32(nil, uint32(n)) //nolint:gosec // lengths and small numbers
+	return binary.BigEndian.AppendUint32(nil, uint32(n))
 }
 
 // password reads the answer to a demand.

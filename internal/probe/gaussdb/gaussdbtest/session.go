@@ -18,8 +18,14 @@ func (c *client) session() {
 		return
 	}
 	for _, p := range [][2]string{
-		{"server_version", "9.2.4"}, {"client_encoding", "UTF8"}, {"server_encoding", "UTF8"}, {"integer_datetimes", "on"},
-		{"DateStyle", "ISO, MDY"}, {"TimeZone", "UTC"}, {"standard_conforming_strings", "on"}, {"is_superuser", "off"},
+		{"server_version", "9.2.4"},
+		{"client_encoding", "UTF8"},
+		{"server_encoding", "UTF8"},
+		{"integer_datetimes", "on"},
+		{"DateStyle", "ISO, MDY"},
+		{"TimeZone", "UTC"},
+		{"standard_conforming_strings", "on"},
+		{"is_superuser", "off"},
 	} {
 		c.back.Send(&pgproto3.ParameterStatus{Name: p[0], Value: p[1]})
 	}
