@@ -158,6 +158,7 @@ var verdictCodes = map[probe.Code]string{
 
 	probe.CodeAdvertisedUnreachable: "DRS.DT8101",
 	probe.CodeTopologyMismatch:      "DRS.DT8102",
+	probe.CodeStandbyServer:         "DRS.DT8103",
 
 	probe.CodeConnectionLost:   "DRS.DT9001",
 	probe.CodePeerAbusive:      "DRS.DT9002",

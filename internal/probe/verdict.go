@@ -130,6 +130,7 @@ const (
 const (
 	CodeAdvertisedUnreachable Code = "advertised_unreachable"
 	CodeTopologyMismatch      Code = "topology_mismatch"
+	CodeStandbyServer         Code = "standby_server"
 )
 
 // The verdicts that belong to no one phase.

@@ -301,6 +301,11 @@ var topologyVerdicts = []Verdict{
 		Meaning: Words{"The addresses listed for this endpoint do not belong together: they are of different clusters or sets, or not what the list should hold.", "为该连接填写的地址不属于同一集群或副本集，或节点类型不符。"},
 		Remedy:  Words{"Compare the list with the members that the evidence shows, and name addresses of one cluster only. In Redis, rediscluster is for clusters and redis for single servers.", "请将地址列表与证据中的成员进行对照，并仅填写同一集群的地址。Redis 集群请选择 rediscluster，单个服务器请选择 redis。"},
 	},
+	{
+		Code: CodeStandbyServer, Phase: PhaseTopology, Owner: OwnerCaller,
+		Meaning: Words{"The server that the login was made to is a standby: it can be read, but takes no changes.", "登录到的服务器是备机：只能读取，不能写入。"},
+		Remedy:  Words{"Give the address of the primary where data is to be written or changes are to be followed; in a list of addresses, put it first. After a switchover, test again.", "如需写入数据或捕获增量变更，请填写主机地址；填写多个地址时，请将主机放在首位。主备切换后，请重新测试。"},
+	},
 }
 
 //nolint:gochecknoglobals // a constant table

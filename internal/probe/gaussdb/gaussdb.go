@@ -86,6 +86,7 @@ type attempt struct {
 	demanded bool // the server has asked for credentials, once
 	accepted bool // it has let us in
 	version  string
+	role     string
 	noticed  bool
 }
 

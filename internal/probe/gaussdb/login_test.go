@@ -3,6 +3,7 @@ package gaussdb_test
 import (
 	"context"
 	"net"
+	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -56,7 +57,6 @@ func TestVerdicts(t *testing.T) {
 	}{
 		{"sha256", func(*server) {}, probe.CodeOK, "", 1},
 		{"sha256, product's iterations", func(s *server) { s.Iterations = 0 }, probe.CodeOK, "", 1},
-		{"sha256, iterations without end", func(s *server) { s.Method = gaussdbtest.SHA256; s.Iterations = 1_000_001 }, probe.CodePeerAbusive, login, 0},
 		{"md5", func(s *server) { s.Method = gaussdbtest.MD5 }, probe.CodeOK, "", 1},
 		{"sha256 over md5", func(s *server) { s.Method = gaussdbtest.SHA256MD5 }, probe.CodeOK, "", 1},
 		{"trust", func(s *server) { s.Method = gaussdbtest.Trust }, probe.CodeOK, "", 0},
@@ -165,14 +165,15 @@ func TestEvidence(t *testing.T) {
 		product string
 		version string
 		facts   map[string]string
+		warned  []probe.Code
 	}{
-		{"primary", func(*gaussdbtest.Server) {}, "openGauss", "5.0.0", map[string]string{"role": "primary", "iterations": "2048"}},
-		{"standby", func(s *gaussdbtest.Server) { s.Standby = true }, "openGauss", "5.0.0", map[string]string{"role": "standby", "iterations": "2048"}},
+		{"primary", func(*gaussdbtest.Server) {}, "openGauss", "5.0.0", map[string]string{"role": "primary", "iterations": "2048"}, nil},
+		{"standby", func(s *gaussdbtest.Server) { s.Standby = true }, "openGauss", "5.0.0", map[string]string{"role": "standby", "iterations": "2048"}, []probe.Code{probe.CodeStandbyServer}},
 		{"GaussDB", func(s *gaussdbtest.Server) {
 			s.Version = "gaussdb (GaussDB Kernel 505.1.0 build 12345678) compiled at 2024-01-01"
-		}, "GaussDB Kernel", "505.1.0", map[string]string{"role": "primary", "iterations": "2048"}},
-		{"another text", func(s *gaussdbtest.Server) { s.Version = "something" }, "GaussDB", "9.2.4", map[string]string{"role": "primary", "iterations": "2048"}},
-		{"nothing told", func(s *gaussdbtest.Server) { s.Broken = &gaussdbtest.Failure{Code: "42501"} }, "GaussDB", "9.2.4", map[string]string{"role": "unknown", "iterations": "2048"}},
+		}, "GaussDB Kernel", "505.1.0", map[string]string{"role": "primary", "iterations": "2048"}, nil},
+		{"another text", func(s *gaussdbtest.Server) { s.Version = "something" }, "GaussDB", "9.2.4", map[string]string{"role": "primary", "iterations": "2048"}, nil},
+		{"nothing told", func(s *gaussdbtest.Server) { s.Broken = &gaussdbtest.Failure{Code: "42501"} }, "GaussDB", "9.2.4", map[string]string{"role": "unknown", "iterations": "2048"}, nil},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			t.Parallel()
@@ -181,6 +182,9 @@ func TestEvidence(t *testing.T) {
 			r, _ := probeIt(t, gaussdb.Config{}, target(probetest.Serve(t, serve(server))))
 			if !r.OK() || r.Evidence.Mechanism != "sha256" || r.Evidence.Product != tc.product || r.Evidence.Version != tc.version {
 				t.Errorf("Run() = %s by %q, %q %q; want %q %q", r.Code, r.Evidence.Mechanism, r.Evidence.Product, r.Evidence.Version, tc.product, tc.version)
+			}
+			if diff := cmp.Diff(tc.warned, r.Evidence.Warnings); diff != "" {
+				t.Errorf("warnings (-want +got):\n%s", diff)
 			}
 			if diff := cmp.Diff(tc.facts, r.Evidence.Facts); diff != "" {
 				t.Errorf("facts (-want +got):\n%s", diff)
@@ -257,6 +261,7 @@ func TestOutOfTurn(t *testing.T) {
 		{"sha256 of nothing", challenge(""), nil, probe.CodeProtocolMismatch, probe.PhaseProtocol, 0, "postgresql"},
 		{"sha256 without a challenge", challenge("\x00\x00\x00\x02"), nil, probe.CodeProtocolMismatch, probe.PhaseLogin, 0, ""},
 		{"sha256 over md5 without salt", challenge("\x00\x00\x00\x01"), nil, probe.CodeProtocolMismatch, probe.PhaseLogin, 0, ""},
+		{"sha256, iterations without end", challenge("\x00\x00\x00\x02" + strings.Repeat("0", 72) + "\x00\x0f\x42\x41"), nil, probe.CodePeerAbusive, probe.PhaseLogin, 0, ""},
 		{"another form of storage", challenge("\x00\x00\x00\x09"), nil, probe.CodeAuthMechanism, probe.PhaseLogin, 0, ""},
 		{"negotiates", []byte{'v', 0, 0, 0, 12, 0, 3, 0, 0, 0, 0, 0, 0}, nil, probe.CodeProtocolMismatch, probe.PhaseProtocol, 0, "postgresql"},
 		{"hangs up after the login", encoded(md5), encoded(let), probe.CodeConnectionLost, probe.PhaseSession, 1, ""},

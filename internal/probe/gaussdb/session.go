@@ -43,6 +43,10 @@ func (a *attempt) ask() error {
 			a.notice(m.body)
 		case typeRowDescription, typeComplete, typeParameter:
 		case typeReady:
+			if failed == nil && a.role == roleStandby {
+				a.session.Enter(probe.PhaseTopology)
+				a.session.Warn(probe.PhaseTopology, probe.CodeStandbyServer)
+			}
 			return failed
 		default:
 			err = probe.Fail(probe.CodeProtocolMismatch, fmt.Errorf("message of type %q in answer to a statement", m.kind))
@@ -63,6 +67,7 @@ func (a *attempt) answered(body []byte) error {
 	if row[0] == "t" {
 		role = roleStandby
 	}
+	a.role = role
 	a.session.Fact("role", role)
 	a.session.Server(product(row[1], a.version))
 	return nil
