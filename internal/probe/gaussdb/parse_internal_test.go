@@ -51,7 +51,8 @@ func TestProduct(t *testing.T) {
 		{"(Vastbase G100 V2.2 (Build 5) Release) compiled at", "Vastbase G100", "V2.2"},
 		{"something", "GaussDB", "9.2.4"},
 		{"()", "GaussDB", "9.2.4"},
-		{"(only", "only", "9.2.4"},
+		{"(only build", "GaussDB", "9.2.4"},
+		{"PostgreSQL 15.18 (Debian 15.18-0+deb12u1) on x86_64-pc-linux-gnu", "GaussDB", "9.2.4"}, // behind a proxy
 	} {
 		if name, version := product(tc.text, "9.2.4"); name != tc.name || version != tc.version {
 			t.Errorf("product(%q) = %q, %q; want %q, %q", tc.text, name, version, tc.name, tc.version)

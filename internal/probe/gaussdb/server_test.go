@@ -2,7 +2,6 @@ package gaussdb_test
 
 import (
 	"testing"
-	"time"
 
 	"dialtone/internal/probe"
 	"dialtone/internal/probe/gaussdb"
@@ -25,7 +24,7 @@ func TestOtherProducts(t *testing.T) {
 		t.Run(tc.name, func(t *testing.T) {
 			t.Parallel()
 			goal := probetest.RealTarget(t, probe.GaussDBv5, tc.addr, "dt_scram", "dt_login", tc.mode)
-			r, err := probetest.Runner(t, gaussdb.New(gaussdb.Config{}), 10*time.Second).Run(t.Context(), goal)
+			r, err := probetest.Runner(t, gaussdb.New(gaussdb.Config{}), serverTimeout).Run(t.Context(), goal)
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -1,7 +1,6 @@
 package gaussdb
 
 import (
-	"cmp"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -106,16 +105,20 @@ func parseRow(b []byte) ([]string, error) {
 }
 
 // product reads name and version from the text of version(), which has them in
-// parentheses: "(openGauss 5.0.0 build a07d57c3) compiled at ...", "gaussdb
-// (GaussDB Kernel 505.1.0 build ...". The setting server_version names the
-// PostgreSQL that GaussDB descends from, and has to do where there is no text.
+// parentheses before the word build: "(openGauss 5.0.0 build a07d57c3) compiled
+// at ...", "gaussdb (GaussDB Kernel 505.1.0 build ...", "(Vastbase G100 V2.2
+// (Build 5) ...". The setting server_version has to do where there is no such
+// text; it names the PostgreSQL that all of these descend from.
 func product(text, setting string) (name, version string) {
 	_, text, _ = strings.Cut(text, "(")
-	text, _, _ = strings.Cut(text, ")")
-	text, _, _ = strings.Cut(text, " (") // "(Vastbase G100 V2.2 (Build 5) Release)"
-	text, _, _ = strings.Cut(text, " build ")
-	if at := strings.LastIndexByte(text, ' '); at > 0 {
-		return text[:at], text[at+1:]
+	end := strings.Index(strings.ToLower(text), "build")
+	if end < 0 {
+		return "GaussDB", setting
 	}
-	return cmp.Or(text, "GaussDB"), setting
+	text = strings.TrimRight(text[:end], " (")
+	at := strings.LastIndexByte(text, ' ')
+	if at < 0 {
+		return "GaussDB", setting
+	}
+	return text[:at], text[at+1:]
 }
