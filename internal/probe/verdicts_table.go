@@ -197,7 +197,7 @@ var protocolVerdicts = []Verdict{
 	{
 		Code: CodeHostNotAllowed, Phase: PhaseProtocol, Owner: OwnerDBA,
 		Meaning: Words{"The server does not let this account or any account in from the address of the test node. The credentials were not checked.", "服务器不允许该账号或任何账号从测试节点的地址连接。账号密码未经校验。"},
-		Remedy:  Words{"PostgreSQL: add a line for this user, database and exactly the test nodes' addresses to pg_hba.conf and reload. MySQL: CREATE USER 'user'@'address of the test node' and grant it; after too many failures, FLUSH HOSTS. Redis in protected mode: set a password, or bind and protected-mode.", "PostgreSQL：在 pg_hba.conf 中为该用户、数据库和测试节点的具体地址添加一行并重新加载。MySQL：执行 CREATE USER '用户'@'测试节点地址' 并授权；若因失败过多被封锁，请执行 FLUSH HOSTS。Redis 处于保护模式时：请设置密码，或调整 bind 与 protected-mode。"},
+		Remedy:  Words{"PostgreSQL: add a line for this user, database and exactly the test nodes' addresses to pg_hba.conf and reload. MySQL: CREATE USER 'user'@'address of the test node' and grant it; after too many failures, FLUSH HOSTS. GaussDB: pg_hba.conf with sha256, not trust; never the initial user. Redis in protected mode: set a password, or bind and protected-mode.", "PostgreSQL：在 pg_hba.conf 中为该用户、数据库和测试节点的具体地址添加一行并重新加载。MySQL：执行 CREATE USER '用户'@'测试节点地址' 并授权；若因失败过多被封锁，请执行 FLUSH HOSTS。GaussDB：同样修改 pg_hba.conf，认证方式使用 sha256 而非 trust；初始用户不允许远程登录。Redis 处于保护模式时：请设置密码，或调整 bind 与 protected-mode。"},
 	},
 	{
 		Code: CodeHostNotAllowedOrTLS, Phase: PhaseProtocol, Owner: OwnerDBA,
@@ -231,7 +231,7 @@ var loginVerdicts = []Verdict{
 	{
 		Code: CodeAuthMechanism, Phase: PhaseLogin, Owner: OwnerDBA,
 		Meaning: Words{"Server and test have no way of login in common: a method or an encryption of it that only one of them has.", "服务器与本次测试没有共同的登录方式：一方要求的认证方式或登录加密，另一方不支持或未启用。"},
-		Remedy:  Words{"Give the account a common method: caching_sha2_password or mysql_native_password in MySQL; scram-sha-256 or md5 in pg_hba.conf of PostgreSQL; a SQL login in SQL Server (mixed authentication); in Kafka one of sasl.enabled.mechanisms; in Oracle a new password (11G or 12C), TCPS for native encryption. Redis before version 6 knows no users: leave the user name out. The evidence names the method.", "请将账号改为常用的认证方式：MySQL 使用 caching_sha2_password 或 mysql_native_password；PostgreSQL 在 pg_hba.conf 中使用 scram-sha-256 或 md5；SQL Server 使用 SQL 登录名，并启用混合身份验证模式；Kafka 选择 sasl.enabled.mechanisms 中的机制；Oracle 请重新设置密码（11G 或 12C 验证器），并以 TCPS 代替网络原生加密。Redis 6 之前没有用户，请不要填写用户名。测试证据中会给出该认证方式。"},
+		Remedy:  Words{"Give the account a common method: caching_sha2_password or mysql_native_password in MySQL; scram-sha-256 or md5 in pg_hba.conf of PostgreSQL, sha256 of GaussDB; a SQL login in SQL Server (mixed authentication); in Kafka one of sasl.enabled.mechanisms; in Oracle a new password (11G or 12C), TCPS for native encryption. Redis before version 6 knows no users: leave the user name out. The evidence names the method.", "请将账号改为常用的认证方式：MySQL 使用 caching_sha2_password 或 mysql_native_password；PostgreSQL 在 pg_hba.conf 中使用 scram-sha-256 或 md5，GaussDB 使用 sha256 或 sm3；SQL Server 使用 SQL 登录名，并启用混合身份验证模式；Kafka 选择 sasl.enabled.mechanisms 中的机制；Oracle 请重新设置密码（11G 或 12C 验证器），并以 TCPS 代替网络原生加密。Redis 6 之前没有用户，请不要填写用户名。测试证据中会给出该认证方式。"},
 	},
 	{
 		Code: CodeInsecureLogin, Phase: PhaseLogin, Owner: OwnerCaller,
@@ -246,7 +246,7 @@ var loginVerdicts = []Verdict{
 	{
 		Code: CodeAccountLocked, Phase: PhaseLogin, Owner: OwnerDBA,
 		Meaning: Words{"The account exists but is locked or may not log in.", "账号存在，但已被锁定或不允许登录。"},
-		Remedy:  Words{"Unlock it: ALTER USER ... ACCOUNT UNLOCK in MySQL and Oracle, ALTER ROLE ... LOGIN in PostgreSQL, ALTER LOGIN ... ENABLE or WITH PASSWORD = ... UNLOCK in SQL Server, modprinc -unlock or +allow_tix in Kerberos. Find out first why it was locked.", "请解除锁定：MySQL 和 Oracle 执行 ALTER USER ... ACCOUNT UNLOCK，PostgreSQL 执行 ALTER ROLE ... LOGIN，SQL Server 执行 ALTER LOGIN ... ENABLE 或 WITH PASSWORD = ... UNLOCK，Kerberos 执行 modprinc -unlock 或 +allow_tix；解除前请先查明锁定原因。"},
+		Remedy:  Words{"Unlock it: ALTER USER ... ACCOUNT UNLOCK in MySQL, Oracle and GaussDB, ALTER ROLE ... LOGIN in PostgreSQL, ALTER LOGIN ... ENABLE or WITH PASSWORD = ... UNLOCK in SQL Server, modprinc -unlock or +allow_tix in Kerberos. Find out first why it was locked.", "请解除锁定：MySQL、Oracle 和 GaussDB 执行 ALTER USER ... ACCOUNT UNLOCK，PostgreSQL 执行 ALTER ROLE ... LOGIN，SQL Server 执行 ALTER LOGIN ... ENABLE 或 WITH PASSWORD = ... UNLOCK，Kerberos 执行 modprinc -unlock 或 +allow_tix；解除前请先查明锁定原因。"},
 	},
 	{
 		Code: CodePasswordExpired, Phase: PhaseLogin, Owner: OwnerDBA,

@@ -16,6 +16,7 @@ import (
 	"strconv"
 
 	"dialtone/internal/probe"
+	"dialtone/internal/probe/gaussdb/sm3"
 )
 
 // What an authentication message asks for (pqcomm.h of openGauss-server). From
@@ -25,6 +26,7 @@ const (
 	authClear  = 3
 	authMD5    = 5
 	authSHA256 = 10
+	authSM3    = 13
 )
 
 // method names a demand.
@@ -44,7 +46,7 @@ func method(kind uint32) string {
 		return "sspi"
 	case 11:
 		return "md5 over sha256"
-	case 13:
+	case authSM3:
 		return "sm3"
 	case 14:
 		return "iam"
@@ -112,8 +114,8 @@ func (a *attempt) answer(kind uint32, rest []byte) ([]byte, error) {
 			return nil, malformed("the salt of md5")
 		}
 		return append([]byte("md5"), hexMD5(append(a.hashed(), rest...))...), nil
-	case authSHA256:
-		return a.answerSHA256(password, rest)
+	case authSHA256, authSM3:
+		return a.answerDerived(password, rest)
 	default:
 		return nil, probe.Fail(probe.CodeAuthMechanism, fmt.Errorf("the server asks for %s", method(kind)))
 	}
@@ -124,11 +126,12 @@ func malformed(what string) error {
 }
 
 // The forms in which a password may be stored (crypt.h of openGauss-server), as
-// a demand for sha256 begins with them.
+// a demand for sha256 or sm3 begins with them.
 const (
 	storedPlain  = 0
 	storedMD5    = 1
 	storedSHA256 = 2
+	storedSM3    = 3
 )
 
 const saltLength = 4
@@ -144,9 +147,13 @@ func hexMD5(b []byte) []byte {
 	return hex.AppendEncode(nil, sum[:])
 }
 
-// answerSHA256 answers the demand for sha256, which goes on with the form of
-// storage and what belongs to it.
-func (a *attempt) answerSHA256(password string, rest []byte) ([]byte, error) {
+// answerDerived answers the demand for sha256 or sm3, which goes on with the
+// form of storage and what belongs to it.
+func (a *attempt) answerDerived(password string, rest []byte) ([]byte, error) {
+	if len(rest) < 4 {
+		return nil, malformed("the demand")
+	}
+	digest := sha256.Sum256
 	form, rest := binary.BigEndian.Uint32(rest), rest[4:]
 	switch form {
 	case storedMD5: // in servers that keep accounts of an old release
@@ -155,13 +162,16 @@ func (a *attempt) answerSHA256(password string, rest []byte) ([]byte, error) {
 		}
 		sum := sha256.Sum256(append(a.hashed(), rest...))
 		return hex.AppendEncode([]byte("sha256"), sum[:]), nil
-	case storedPlain, storedSHA256:
+	case storedPlain, storedSHA256, storedSM3:
+		if form == storedSM3 {
+			digest = sm3.Sum
+		}
 		c, err := parseChallenge(rest)
 		if err != nil {
 			return nil, err
 		}
 		a.session.Fact("iterations", strconv.Itoa(c.iterations))
-		return c.prove(password)
+		return c.prove(password, digest)
 	default:
 		return nil, probe.Fail(probe.CodeAuthMechanism, fmt.Errorf("the server stores the password in form %d", form))
 	}
@@ -205,14 +215,15 @@ func parseChallenge(b []byte) (challenge, error) {
 }
 
 // prove is the proof that one knows the password, in the likeness of RFC 5802:
-// the client's key under a mask that only the stored key makes.
-func (c challenge) prove(password string) ([]byte, error) {
+// the client's key under a mask that only the stored key makes, which is the
+// digest of the client's.
+func (c challenge) prove(password string, digest func([]byte) [sha256.Size]byte) ([]byte, error) {
 	key, err := pbkdf2.Key(sha1.New, password, c.salt, c.iterations, sha256.Size)
 	if err != nil {
 		return nil, probe.Fail(probe.CodeInternal, err)
 	}
 	clientKey := sign(key, []byte("Client Key"))
-	storedKey := sha256.Sum256(clientKey)
+	storedKey := digest(clientKey)
 	proof := make([]byte, sha256.Size)
 	subtle.XORBytes(proof, clientKey, sign(storedKey[:], c.token))
 	return hex.AppendEncode(nil, proof), nil

@@ -37,6 +37,8 @@ func TestDriversLogIn(t *testing.T) {
 		{"openGauss, md5", opengauss, "", probetest.Password, gaussdbtest.Server{Method: gaussdbtest.MD5}, in},
 		{"openGauss, md5, wrong password", opengauss, "", "wrong", gaussdbtest.Server{Method: gaussdbtest.MD5}, denied},
 		{"openGauss, sha256 over md5", opengauss, "", probetest.Password, gaussdbtest.Server{Method: gaussdbtest.SHA256MD5}, in},
+		{"openGauss, sm3", opengauss, "", probetest.Password, gaussdbtest.Server{Method: gaussdbtest.SM3}, in},
+		{"openGauss, sm3, wrong password", opengauss, "", "wrong", gaussdbtest.Server{Method: gaussdbtest.SM3}, denied},
 		{"openGauss, TLS", opengauss, "&sslmode=require", probetest.Password, gaussdbtest.Server{TLS: authority.Server(t, nil), RequireTLS: true}, in},
 		{"openGauss, TLS required", opengauss, "&sslmode=disable", probetest.Password, gaussdbtest.Server{RequireTLS: true}, "SSL connection is required"},
 		{"openGauss, locked", opengauss, "", probetest.Password, gaussdbtest.Server{Locked: &gaussdbtest.Failure{Code: "28000", Text: "The account has been locked."}}, "The account has been locked."},

@@ -14,6 +14,8 @@ import (
 	"slices"
 
 	"github.com/jackc/pgx/v5/pgproto3"
+
+	"dialtone/internal/probe/gaussdb/sm3"
 )
 
 // Method is how a line of pg_hba.conf asks for the password, together with the
@@ -44,8 +46,9 @@ const (
 	storedSM3    = 3
 )
 
-// account is a password as the server stores it.
+// account is a password as the server stores it; digest is SHA-256 or SM3.
 type account struct {
+	digest               func([]byte) [sha256.Size]byte
 	salt                 []byte
 	iterations           int
 	serverKey, storedKey []byte
@@ -55,13 +58,13 @@ const defaultIterations = 10000
 
 // store derives what is kept of a password. The label is the product's own
 // misspelling.
-func store(password string, iterations int) account {
-	a := account{salt: random(32), iterations: iterations}
+func store(password string, iterations int, digest func([]byte) [sha256.Size]byte) account {
+	a := account{digest: digest, salt: random(32), iterations: iterations}
 	key, err := pbkdf2.Key(sha1.New, password, a.salt, iterations, sha256.Size)
 	if err != nil {
 		panic(err) // nothing but a length of its own that it refuses
 	}
-	stored := sha256.Sum256(sign(key, []byte("Client Key")))
+	stored := digest(sign(key, []byte("Client Key")))
 	a.serverKey, a.storedKey = sign(key, []byte("Sever Key")), stored[:]
 	return a
 }
@@ -76,7 +79,7 @@ func (a account) proves(proof string, token []byte) bool {
 	}
 	clientKey := make([]byte, sha256.Size)
 	subtle.XORBytes(clientKey, masked, sign(a.storedKey, token))
-	digest := sha256.Sum256(clientKey)
+	digest := a.digest(clientKey)
 	return hmac.Equal(digest[:], a.storedKey)
 }
 
@@ -142,28 +145,28 @@ func (c *client) demand() func(answer string) bool {
 	case MD5SHA256:
 		c.ask(requestMD5SHA256, []byte(hex.EncodeToString(random(32))), salt)
 	case SM3:
-		c.ask(requestSM3, number(storedSM3), []byte(hex.EncodeToString(random(36))), number(s.iterations()))
+		return c.demandProof(requestSM3, storedSM3, sm3.Sum)
 	case IAM:
 		c.ask(requestIAM)
 	default:
-		return c.demandSHA256()
+		return c.demandProof(requestSHA256, storedSHA256, sha256.Sum256)
 	}
 	return func(string) bool { return false } // no driver of ours answers these
 }
 
-// demandSHA256 is what differs by the version of the protocol: before 3.50 the
+// demandProof is what differs by the version of the protocol: before 3.50 the
 // server proves itself first, and only from 3.51 on it tells the iterations.
 // Whatever it tells, it can verify with none but those of the stored password.
-func (c *client) demandSHA256() func(answer string) bool {
-	stored, token := store(c.server.Password, c.server.iterations()), random(4)
-	parts := [][]byte{number(storedSHA256), []byte(hex.EncodeToString(stored.salt)), []byte(hex.EncodeToString(token))}
+func (c *client) demandProof(request, form int, digest func([]byte) [sha256.Size]byte) func(answer string) bool {
+	stored, token := store(c.server.Password, c.server.iterations(), digest), random(4)
+	parts := [][]byte{number(form), []byte(hex.EncodeToString(stored.salt)), []byte(hex.EncodeToString(token))}
 	if c.minor < gaussBase {
 		parts = append(parts, []byte(hex.EncodeToString(sign(stored.serverKey, token))))
 	}
 	if c.minor > gaussBase {
 		parts = append(parts, number(stored.iterations))
 	}
-	c.ask(requestSHA256, parts...)
+	c.ask(request, parts...)
 	return func(answer string) bool { return stored.proves(answer, token) }
 }
 
