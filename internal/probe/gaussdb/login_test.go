@@ -68,6 +68,12 @@ func TestVerdicts(t *testing.T) {
 		{"wrong password", func(s *server) { s.Password = "another" }, probe.CodeAuthFailed, login, 1},
 		{"wrong password, md5", func(s *server) { s.Password, s.Method = "another", gaussdbtest.MD5 }, probe.CodeAuthFailed, login, 1},
 		{"locked", func(s *server) { s.Locked = fails("28000", "The account has been locked.") }, probe.CodeAccountLocked, login, 1},
+		{"locked, in another language", func(s *server) {
+			s.Locked = &gaussdbtest.Failure{Code: "28000", Text: "账户已被锁定。", Routine: "ClientAuthentication"}
+		}, probe.CodeAccountLocked, login, 1},
+		{"no entry, in another language", func(s *server) {
+			s.Forbidden = &gaussdbtest.Failure{Code: "28000", Text: "没有条目", Routine: "ClientAuthentication"}
+		}, probe.CodeHostNotAllowedOrTLS, protocol, 0},
 		{"out of its period", func(s *server) { s.Locked = fails("28000", "The account is not within the period of validity.") }, probe.CodeAccountLocked, login, 1},
 		{"unknown database", func(s *server) { s.Database = "another" }, probe.CodeDatabaseUnknown, session, 1},
 		{"no right on the database", func(s *server) { s.Locked = fails("42501", "permission denied for database") }, probe.CodePermissionDenied, session, 1},

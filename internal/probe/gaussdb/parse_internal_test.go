@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"io"
+	"slices"
 	"testing"
 
 	"dialtone/internal/probe"
@@ -40,6 +41,26 @@ func FuzzMessages(f *testing.F) {
 			}
 		}
 	})
+}
+
+func TestParseRow(t *testing.T) {
+	t.Parallel()
+	for _, tc := range []struct {
+		name, body string
+		want       []string
+	}{
+		{"two", "\x00\x02\x00\x00\x00\x01t\x00\x00\x00\x02ab", []string{"t", "ab"}},
+		{"a null", "\x00\x02\xff\xff\xff\xff\x00\x00\x00\x01b", []string{"", "b"}},
+		{"none", "\x00\x00", nil},
+		{"more than there is", "\x00\x01\x00\x00\x00\x05abcd", nil},
+		{"more columns than there are", "\xff\xff\x00\x00\x00\x01t", nil},
+		{"half a count", "\x00", nil},
+	} {
+		row, err := parseRow([]byte(tc.body))
+		if !slices.Equal(row, tc.want) || (err == nil) != (tc.want != nil || tc.name == "none") {
+			t.Errorf("%s: parseRow() = %q, %v; want %q", tc.name, row, err, tc.want)
+		}
+	}
 }
 
 func TestProduct(t *testing.T) {

@@ -75,7 +75,7 @@ func (a *attempt) answered(body []byte) error {
 // unanswered judges an error in place of the row. A server that does not know
 // or permit what is asked for has answered a statement all the same.
 func (a *attempt) unanswered(f failure) error {
-	if class := "42"; f.Severity != "FATAL" && strings.HasPrefix(f.Code, class) {
+	if class := "42"; strings.HasPrefix(f.Code, class) { // syntax, or a right that is missing
 		a.session.Fact("role", "unknown")
 		return nil
 	}

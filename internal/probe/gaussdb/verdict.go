@@ -11,7 +11,7 @@ import (
 
 // failure is an error or a notice of the server's.
 type failure struct {
-	Severity, Code, Message, Routine string
+	Code, Message, Routine string
 }
 
 // parseError reads the fields of an ErrorResponse or a NoticeResponse: each is
@@ -24,8 +24,6 @@ func parseError(body []byte) failure {
 		}
 		text := string(field[1:])
 		switch field[0] {
-		case 'S':
-			f.Severity = text
 		case 'C':
 			f.Code = text
 		case 'M':

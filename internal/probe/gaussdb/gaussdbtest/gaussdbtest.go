@@ -19,8 +19,9 @@ import (
 	"github.com/jackc/pgx/v5/pgproto3"
 )
 
-// Failure is an error of the server's.
-type Failure struct{ Code, Text string }
+// Failure is an error of the server's. Routine is the function in its source,
+// which is the same in every language.
+type Failure struct{ Code, Text, Routine string }
 
 // Server is a server and its one account. The zero value of a field is the
 // default; a Server must not be changed while it serves.
@@ -105,11 +106,11 @@ func (c *client) startup(secured bool) bool {
 	}
 	c.minor = code & 0xffff
 	if code>>16 != major || c.minor != plainMinor && c.minor != gaussBase && c.minor != withRounds {
-		return c.fail(Failure{"0A000", fmt.Sprintf("unsupported frontend protocol %d.%d.", code>>16, c.minor)})
+		return c.fail(Failure{Code: "0A000", Text: fmt.Sprintf("unsupported frontend protocol %d.%d.", code>>16, c.minor)})
 	}
 	c.who = parameters(body[4:])
 	if s.RequireTLS && !secured {
-		return c.fail(Failure{"57P03", "SSL connection is required by the database system"})
+		return c.fail(Failure{Code: "57P03", Text: "SSL connection is required by the database system"})
 	}
 	return true
 }
@@ -151,7 +152,7 @@ func parameters(body []byte) map[string]string {
 
 // fail says why this is the end.
 func (c *client) fail(f Failure) bool {
-	c.send(&pgproto3.ErrorResponse{Severity: "FATAL", Code: f.Code, Message: f.Text})
+	c.send(&pgproto3.ErrorResponse{Severity: "FATAL", Code: f.Code, Message: f.Text, Routine: f.Routine})
 	return false
 }
 

@@ -117,7 +117,7 @@ func (c *client) login() bool {
 	case s.Locked != nil:
 		return c.fail(*s.Locked)
 	case !right:
-		return c.fail(Failure{"28P01", "Invalid username/password,login denied."})
+		return c.fail(Failure{Code: "28P01", Text: "Invalid username/password,login denied."})
 	}
 	c.send(&pgproto3.AuthenticationOk{})
 	return true

@@ -14,7 +14,7 @@ func (c *client) session() {
 		database = c.who["user"]
 	}
 	if database != s.Database {
-		c.fail(Failure{"3D000", `database "` + database + `" does not exist`})
+		c.fail(Failure{Code: "3D000", Text: `database "` + database + `" does not exist`})
 		return
 	}
 	for _, p := range [][2]string{
