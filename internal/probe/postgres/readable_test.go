@@ -51,8 +51,9 @@ func TestClearTextByProof(t *testing.T) {
 				}
 				f.send(&pgproto3.AuthenticationCleartextPassword{})
 				_ = f.back.SetAuthType(pgproto3.AuthTypeCleartextPassword)
-				if message, _ := f.back.Receive(); message == nil {
-					return
+				message, _ := f.back.Receive()
+				if _, sent := message.(*pgproto3.PasswordMessage); !sent {
+					return // a goodbye
 				}
 				s.Login()
 				f.send(&pgproto3.AuthenticationOk{}, ready())
