@@ -16,7 +16,7 @@ import (
 
 // working is a server that accepts the suite's account.
 func working() gaussdbtest.Server {
-	return gaussdbtest.Server{User: probetest.User, Password: probetest.Password, Database: probetest.Database, Iterations: 2048}
+	return gaussdbtest.Server{User: probetest.User, Password: probetest.Password, Database: probetest.Database, Iterations: 256}
 }
 
 // serve is a handler of a test's connections.

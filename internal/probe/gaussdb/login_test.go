@@ -16,6 +16,11 @@ import (
 	"dialtone/internal/secret"
 )
 
+// public is an authority among the system's roots.
+var public *probetest.Authority
+
+func TestMain(m *testing.M) { probetest.TrustedBySystem(m, &public) }
+
 func target(servers ...*probetest.Server) probe.Target {
 	t := probe.Target{
 		Engine: probe.GaussDBv5HA, Network: "vpc", User: probetest.User, Database: probetest.Database,
@@ -31,7 +36,7 @@ func target(servers ...*probetest.Server) probe.Target {
 func probeIt(t *testing.T, cfg gaussdb.Config, goal probe.Target) (r probe.Report, marks int) {
 	t.Helper()
 	goal.BeforeLogin = func(context.Context) error { marks++; return nil }
-	r, err := probetest.Runner(t, gaussdb.New(cfg), probetest.Timeout).Run(t.Context(), goal)
+	r, err := probetest.Runner(t, gaussdb.New(cfg), serverTimeout).Run(t.Context(), goal)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -136,20 +141,23 @@ func TestClearText(t *testing.T) {
 	t.Parallel()
 	own := probetest.NewAuthority(t)
 	for _, tc := range []struct {
-		name string
-		cfg  gaussdb.Config
-		tls  *probe.TLS
-		code probe.Code
+		name      string
+		cfg       gaussdb.Config
+		authority *probetest.Authority
+		tls       *probe.TLS
+		code      probe.Code
 	}{
-		{"plain", gaussdb.Config{}, nil, probe.CodeInsecureLogin},
-		{"plain, allowed", gaussdb.Config{AllowRecoverable: true}, nil, probe.CodeOK},
-		{"own authority", gaussdb.Config{}, &probe.TLS{Certificate: own.PEM()}, probe.CodeOK},
-		{"own authority, not asked", gaussdb.Config{}, &probe.TLS{Verify: probe.VerifyNone, Certificate: own.PEM()}, probe.CodeInsecureLogin},
+		{"plain", gaussdb.Config{}, own, nil, probe.CodeInsecureLogin},
+		{"plain, allowed", gaussdb.Config{AllowRecoverable: true}, own, nil, probe.CodeOK},
+		{"own authority", gaussdb.Config{}, own, &probe.TLS{Certificate: own.PEM()}, probe.CodeOK},
+		{"own authority, not asked", gaussdb.Config{}, own, &probe.TLS{Verify: probe.VerifyNone, Certificate: own.PEM()}, probe.CodeInsecureLogin},
+		{"system's roots", gaussdb.Config{}, public, &probe.TLS{}, probe.CodeInsecureLogin},
+		{"system's roots and the name", gaussdb.Config{}, public, &probe.TLS{Verify: probe.VerifyFull}, probe.CodeOK},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			t.Parallel()
 			server := working()
-			server.Method, server.TLS = gaussdbtest.Clear, own.Server(t, nil)
+			server.Method, server.TLS = gaussdbtest.Clear, tc.authority.Server(t, nil)
 			s := probetest.Serve(t, serve(server))
 			goal := target(s)
 			goal.TLS = tc.tls
@@ -174,13 +182,13 @@ func TestEvidence(t *testing.T) {
 		facts   map[string]string
 		warned  []probe.Code
 	}{
-		{"primary", func(*gaussdbtest.Server) {}, "openGauss", "5.0.0", map[string]string{"role": "primary", "iterations": "2048"}, nil},
-		{"standby", func(s *gaussdbtest.Server) { s.Standby = true }, "openGauss", "5.0.0", map[string]string{"role": "standby", "iterations": "2048"}, []probe.Code{probe.CodeStandbyServer}},
+		{"primary", func(*gaussdbtest.Server) {}, "openGauss", "5.0.0", map[string]string{"role": "primary", "iterations": "256"}, nil},
+		{"standby", func(s *gaussdbtest.Server) { s.Standby = true }, "openGauss", "5.0.0", map[string]string{"role": "standby", "iterations": "256"}, []probe.Code{probe.CodeStandbyServer}},
 		{"GaussDB", func(s *gaussdbtest.Server) {
 			s.Version = "gaussdb (GaussDB Kernel 505.1.0 build 12345678) compiled at 2024-01-01"
-		}, "GaussDB Kernel", "505.1.0", map[string]string{"role": "primary", "iterations": "2048"}, nil},
-		{"another text", func(s *gaussdbtest.Server) { s.Version = "something" }, "GaussDB", "9.2.4", map[string]string{"role": "primary", "iterations": "2048"}, nil},
-		{"nothing told", func(s *gaussdbtest.Server) { s.Broken = &gaussdbtest.Failure{Code: "42501"} }, "GaussDB", "9.2.4", map[string]string{"role": "unknown", "iterations": "2048"}, nil},
+		}, "GaussDB Kernel", "505.1.0", map[string]string{"role": "primary", "iterations": "256"}, nil},
+		{"another text", func(s *gaussdbtest.Server) { s.Version = "something" }, "GaussDB", "9.2.4", map[string]string{"role": "primary", "iterations": "256"}, nil},
+		{"nothing told", func(s *gaussdbtest.Server) { s.Broken = &gaussdbtest.Failure{Code: "42501"} }, "GaussDB", "9.2.4", map[string]string{"role": "unknown", "iterations": "256"}, nil},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			t.Parallel()

@@ -20,6 +20,9 @@ import (
 // serverTimeout is a test's time where the server is a real one.
 const serverTimeout = 15 * time.Second
 
+// javaTimeout is for a server that reads its own program during the first test.
+const javaTimeout = time.Minute
+
 // A server that others wrote judges our proof: ShardingSphere's proxy, which
 // plays an openGauss before a PostgreSQL.
 func TestShardingSphere(t *testing.T) {
@@ -46,7 +49,7 @@ func TestShardingSphere(t *testing.T) {
 			tc.change(&goal)
 			logins := 0
 			goal.BeforeLogin = func(context.Context) error { logins++; return nil }
-			r, err := probetest.Runner(t, gaussdb.New(gaussdb.Config{}), serverTimeout).Run(t.Context(), goal)
+			r, err := probetest.Runner(t, gaussdb.New(gaussdb.Config{}), javaTimeout).Run(t.Context(), goal)
 			if err != nil {
 				t.Fatal(err)
 			}
