@@ -22,9 +22,9 @@ func readMaterial(t *Target) (material, error) {
 	switch {
 	case t.TLS == nil:
 	case t.Kafka != nil && t.Kafka.TrustStore.IsSet():
-		m.roots, err = certs.Authority(t.Kafka.TrustStore, "", t.Kafka.TrustStorePassword)
+		m.roots, err = certs.TrustStore(t.Kafka.TrustStore, "", t.Kafka.TrustStorePassword)
 	case t.TLS.Certificate.IsSet():
-		m.roots, err = certs.Authority(t.TLS.Certificate, t.TLS.Checksum, t.TLS.Password)
+		m.roots, err = certs.TrustStore(t.TLS.Certificate, t.TLS.Checksum, t.TLS.Password)
 	}
 	return m, err
 }

@@ -9,7 +9,6 @@ import (
 	"encoding/asn1"
 	"errors"
 	"fmt"
-	"unicode/utf16"
 
 	"software.sslmate.com/src/go-pkcs12"
 
@@ -78,6 +77,7 @@ var (
 	oidData          = asn1.ObjectIdentifier{1, 2, 840, 113549, 1, 7, 1}
 	oidEncryptedData = asn1.ObjectIdentifier{1, 2, 840, 113549, 1, 7, 6}
 	oidKeyBag        = asn1.ObjectIdentifier{1, 2, 840, 113549, 1, 12, 10, 1, 1}
+	oidSealedKeyBag  = asn1.ObjectIdentifier{1, 2, 840, 113549, 1, 12, 10, 1, 2}
 	oidCertBag       = asn1.ObjectIdentifier{1, 2, 840, 113549, 1, 12, 10, 1, 3}
 	oidPBES2         = asn1.ObjectIdentifier{1, 2, 840, 113549, 1, 5, 13}
 	oidPBMAC1        = asn1.ObjectIdentifier{1, 2, 840, 113549, 1, 5, 14}
@@ -97,9 +97,9 @@ func isPKCS12(content []byte) bool {
 	return bytes.HasPrefix(outer.Bytes, []byte{0x02, 0x01, 0x03})
 }
 
-// parsePKCS12 takes the certificates of a store: a trust store as Java writes
-// it, certificates alone, or a key store, of which the key is left unread.
-func parsePKCS12(content []byte, password secret.Text) ([]*x509.Certificate, error) {
+// parsePKCS12 reads a store: a trust store as Java writes it, certificates
+// alone, or a key store.
+func parsePKCS12(content []byte, password secret.Text) (*store, error) {
 	if !writable(password) {
 		return nil, ErrPassword
 	}
@@ -107,6 +107,56 @@ func parsePKCS12(content []byte, password secret.Text) ([]*x509.Certificate, err
 	if err != nil {
 		return nil, err
 	}
+	list, err := pkcs12Certificates(content, safes, password)
+	if err != nil {
+		return nil, err
+	}
+	found := &store{certs: list}
+	for _, bag := range shroudedKeys(safes) {
+		found.keys = append(found.keys, sealedKey{certs: list, open: func(password secret.Text) (signer, error) {
+			if bag.ID.Equal(oidKeyBag) {
+				return parsePKCS8(bag.Value.Bytes)
+			}
+			return openSealed(bag.Value.Bytes, password)
+		}})
+	}
+	return found, nil
+}
+
+// shroudedKeys lists the private keys of a store that every tool writes: under
+// a protection of their own, in a part that is otherwise open. One inside an
+// encrypted part is left alone: what it would cost to open cannot be seen.
+func shroudedKeys(safes []contentInfo) []safeBag {
+	var keys []safeBag
+	for _, safe := range safes {
+		if !safe.ContentType.Equal(oidData) {
+			continue
+		}
+		bags, err := openBags(safe)
+		if err != nil {
+			continue // those who read the certificates will say so
+		}
+		for _, bag := range bags {
+			if bag.ID.Equal(oidKeyBag) || bag.ID.Equal(oidSealedKeyBag) {
+				keys = append(keys, bag)
+			}
+		}
+	}
+	return keys
+}
+
+// openBags lists what is in an open part.
+func openBags(safe contentInfo) ([]safeBag, error) {
+	var inner []byte
+	if err := unmarshal(safe.Content.Bytes, &inner); err != nil {
+		return nil, err
+	}
+	var bags []safeBag
+	err := unmarshal(inner, &bags)
+	return bags, err
+}
+
+func pkcs12Certificates(content []byte, safes []contentInfo, password secret.Text) ([]*x509.Certificate, error) {
 	// This proves the password by the store's own checksum, and is all there
 	// is to do for a trust store.
 	list, err := pkcs12.DecodeTrustStore(content, password.Reveal())
@@ -187,7 +237,7 @@ type effort struct {
 
 func (e *effort) add(iterations int) {
 	if iterations < 0 || iterations > maxIterations || e.total+iterations > maxIterations {
-		e.err = fmt.Errorf("%w: a PKCS#12 store of more than %d key derivation rounds", ErrInvalid, maxIterations)
+		e.err = fmt.Errorf("%w: more than %d key derivation rounds", ErrInvalid, maxIterations)
 		return
 	}
 	e.total += iterations
@@ -240,14 +290,11 @@ func safeCertificates(safe contentInfo, password secret.Text) ([]*x509.Certifica
 // onlyCertificates drops everything but certificates from an open part; nil if
 // nothing is left.
 func onlyCertificates(safe contentInfo) (*contentInfo, error) {
-	var inner []byte
-	if err := unmarshal(safe.Content.Bytes, &inner); err != nil {
+	bags, err := openBags(safe)
+	if err != nil {
 		return nil, err
 	}
-	var bags, kept []safeBag
-	if err := unmarshal(inner, &bags); err != nil {
-		return nil, err
-	}
+	var kept []safeBag
 	for _, bag := range bags {
 		if bag.ID.Equal(oidCertBag) {
 			bag.Attributes = asn1.RawValue{}
@@ -305,17 +352,8 @@ func wrap(safe contentInfo, password secret.Text) ([]byte, error) {
 // authenticate computes the checksum of a store as RFC 7292 appendix B does,
 // in one round: it is read by the decoder a moment later and by nobody else.
 func authenticate(inner []byte, password secret.Text) macData {
-	const block = 64
 	salt := []byte("dialtone")
-	var phrase []byte
-	for _, unit := range append(utf16.Encode([]rune(password.Reveal())), 0) {
-		phrase = append(phrase, byte(unit>>8), byte(unit&0xff))
-	}
-	derive := sha1.New() //nolint:gosec // see above
-	derive.Write(bytes.Repeat([]byte{3}, block))
-	derive.Write(stretch(salt, block))
-	derive.Write(stretch(phrase, block))
-	mac := hmac.New(sha1.New, derive.Sum(nil))
+	mac := hmac.New(sha1.New, derivePKCS12(forMAC, salt, zeroTerminated(password), 1, sha1.Size))
 	mac.Write(inner)
 	return macData{
 		Mac:  digestInfo{Algorithm: pkix.AlgorithmIdentifier{Algorithm: oidSHA1, Parameters: asn1.NullRawValue}, Digest: mac.Sum(nil)},
@@ -325,6 +363,9 @@ func authenticate(inner []byte, password secret.Text) macData {
 
 // stretch repeats b up to the next multiple of block.
 func stretch(b []byte, block int) []byte {
+	if len(b) == 0 {
+		return nil
+	}
 	size := (len(b) + block - 1) / block * block
 	return bytes.Repeat(b, size/len(b)+1)[:size]
 }
@@ -333,9 +374,9 @@ func unmarshal(b []byte, to any) error {
 	rest, err := asn1.Unmarshal(b, to)
 	switch {
 	case err != nil:
-		return fmt.Errorf("%w: PKCS#12: %w", ErrInvalid, err)
+		return fmt.Errorf("%w: its structure: %w", ErrInvalid, err)
 	case len(rest) > 0:
-		return fmt.Errorf("%w: PKCS#12: bytes behind the end", ErrInvalid)
+		return fmt.Errorf("%w: its structure: bytes behind the end", ErrInvalid)
 	}
 	return nil
 }

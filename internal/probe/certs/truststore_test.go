@@ -9,6 +9,7 @@ import (
 	"crypto/sha256"
 	"crypto/x509"
 	"crypto/x509/pkix"
+	"encoding/asn1"
 	"encoding/base64"
 	"encoding/hex"
 	"encoding/pem"
@@ -21,6 +22,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
 	"software.sslmate.com/src/go-pkcs12"
 
 	"dialtone/internal/probe/certs"
@@ -90,11 +92,11 @@ func must[T any](v T, err error) T {
 }
 
 func trusts(pool *x509.CertPool, cert *x509.Certificate) bool {
-	_, err := cert.Verify(x509.VerifyOptions{Roots: pool})
+	_, err := cert.Verify(x509.VerifyOptions{Roots: pool, KeyUsages: []x509.ExtKeyUsage{x509.ExtKeyUsageAny}})
 	return err == nil
 }
 
-func TestAuthorityFormats(t *testing.T) {
+func TestTrustStoreFormats(t *testing.T) {
 	t.Parallel()
 	a, b := newIssuer(t, "a"), newIssuer(t, "b")
 	both := []*x509.Certificate{a.cert, b.cert}
@@ -128,7 +130,7 @@ func TestAuthorityFormats(t *testing.T) {
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			t.Parallel()
-			pool, err := certs.Authority(secret.New(tc.input), "", secret.New(password))
+			pool, err := certs.TrustStore(secret.New(tc.input), "", secret.New(password))
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -139,31 +141,31 @@ func TestAuthorityFormats(t *testing.T) {
 				}
 			}
 			if got != tc.count || !trusts(pool, a.cert) {
-				t.Errorf("Authority() trusts %d of the two, want %d", got, tc.count)
+				t.Errorf("TrustStore() trusts %d of the two, want %d", got, tc.count)
 			}
 		})
 	}
 }
 
-func TestAuthorityWithoutStorePassword(t *testing.T) {
+func TestTrustStoreWithoutStorePassword(t *testing.T) {
 	t.Parallel()
 	a := newIssuer(t, "a")
 	for name, encoder := range map[string]*pkcs12.Encoder{"no encryption": pkcs12.Passwordless, "empty password": pkcs12.Modern} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			data := must(encoder.EncodeTrustStore([]*x509.Certificate{a.cert}, ""))
-			pool, err := certs.Authority(secret.New(inBase64(data)), "", secret.Text{})
+			pool, err := certs.TrustStore(secret.New(inBase64(data)), "", secret.Text{})
 			if err != nil {
 				t.Fatal(err)
 			}
 			if !trusts(pool, a.cert) {
-				t.Error("Authority() does not trust the certificate")
+				t.Error("TrustStore() does not trust the certificate")
 			}
 		})
 	}
 }
 
-func TestAuthorityChecksum(t *testing.T) {
+func TestTrustStoreChecksum(t *testing.T) {
 	t.Parallel()
 	a := newIssuer(t, "a")
 	content := inPEM(a.cert)
@@ -178,6 +180,8 @@ func TestAuthorityChecksum(t *testing.T) {
 		{"of the text", sum(text), nil},
 		{"of the text in one line", sum(inBase64(content)), nil},
 		{"with blanks around", " " + sum(text) + "\n", nil},
+		{"as sha256sum prints it", sum(string(content)) + "  ca.pem\n", nil},
+		{"with colons", colons(sum(string(content))), nil},
 		{"none", "", nil},
 		{"of something else", sum("else"), certs.ErrChecksum},
 		{"cut short", sum(text)[:63], certs.ErrChecksum},
@@ -185,14 +189,14 @@ func TestAuthorityChecksum(t *testing.T) {
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			t.Parallel()
-			if _, err := certs.Authority(secret.New(text), tc.checksum, secret.Text{}); !errors.Is(err, tc.want) {
-				t.Errorf("Authority() = %v, want %v", err, tc.want)
+			if _, err := certs.TrustStore(secret.New(text), tc.checksum, secret.Text{}); !errors.Is(err, tc.want) {
+				t.Errorf("TrustStore() = %v, want %v", err, tc.want)
 			}
 		})
 	}
 }
 
-func TestAuthorityRefuses(t *testing.T) {
+func TestTrustStoreRefuses(t *testing.T) {
 	t.Parallel()
 	a := newIssuer(t, "a")
 	modulus := new(big.Int).Add(new(big.Int).Lsh(big.NewInt(1), 17000), big.NewInt(1))
@@ -206,19 +210,24 @@ func TestAuthorityRefuses(t *testing.T) {
 		name, input, password string
 		want                  error
 	}{
-		{"nothing", "", "", certs.ErrInvalid},
-		{"blanks", " \n", "", certs.ErrInvalid},
-		{"not Base64", "!!!", "", certs.ErrInvalid},
-		{"Base64 of nothing known", inBase64([]byte("hello")), "", certs.ErrInvalid},
+		{"nothing", "", "", certs.ErrEmpty},
+		{"blanks", " \n", "", certs.ErrEmpty},
+		{"padding alone", "====", "", certs.ErrEmpty},
+		{"not Base64", "!!!", "", certs.ErrNotBase64},
+		{"Base64 of nothing known", inBase64([]byte("hello")), "", certs.ErrFormat},
 		{"too long", strings.Repeat("A", 1<<20+1), "", certs.ErrInvalid},
-		{"PEM without a certificate", inBase64(pem.EncodeToMemory(&pem.Block{Type: "PUBLIC KEY", Bytes: []byte{1}})), "", certs.ErrInvalid},
+		{"PEM without a certificate", inBase64(pem.EncodeToMemory(&pem.Block{Type: "PUBLIC KEY", Bytes: []byte{1}})), "", certs.ErrNoCertificate},
 		{"PEM of garbage", inBase64(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: []byte{1}})), "", certs.ErrInvalid},
-		{"PEM cut off", inBase64(inPEM(a.cert)[:100]), "", certs.ErrInvalid},
+		{"PEM cut off", inBase64(inPEM(a.cert)[:100]), "", certs.ErrNoCertificate},
 		{"DER cut off", inBase64(a.cert.Raw[:100]), "", certs.ErrInvalid},
 		{"DER with a tail", inBase64(append(bytes.Clone(a.cert.Raw), 0)), "", certs.ErrInvalid},
 		{"too many", string(bytes.Repeat(inPEM(a.cert), 513)), "", certs.ErrInvalid},
 		{"a key of 17,001 bits", inBase64(inPEM(a.cert, huge)), "", certs.ErrInvalid},
-		{"a Java key store", inBase64([]byte{0xfe, 0xed, 0xfe, 0xed, 0, 0, 0, 2}), "", certs.ErrInvalid},
+		{"encoded twice", inBase64([]byte(inBase64(inPEM(a.cert)))), "", certs.ErrFormat},
+		{"encoded twice, DER", inBase64([]byte(inBase64(a.cert.Raw))), "", certs.ErrFormat},
+		{"PKCS#7", inBase64(pkcs7(t, a.cert)), "", certs.ErrFormat},
+		{"PKCS#7 in PEM", inBase64(pem.EncodeToMemory(&pem.Block{Type: "PKCS7", Bytes: pkcs7(t, a.cert)})), "", certs.ErrFormat},
+		{"an auto-login wallet", inBase64([]byte{0xa1, 0xf8, 0x4e, 0x36, 0, 0, 0, 6}), "", certs.ErrFormat},
 		{"trust store, wrong password", inBase64(store), "wrong", certs.ErrPassword},
 		{"trust store, no password", inBase64(store), "", certs.ErrPassword},
 		{"key store, wrong password", inBase64(keyStore), "wrong", certs.ErrPassword},
@@ -229,10 +238,11 @@ func TestAuthorityRefuses(t *testing.T) {
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			t.Parallel()
-			pool, err := certs.Authority(secret.New(tc.input), "", secret.New(tc.password))
+			pool, err := certs.TrustStore(secret.New(tc.input), "", secret.New(tc.password))
 			if !errors.Is(err, tc.want) || pool != nil {
-				t.Fatalf("Authority() = %v, %v, want %v", pool, err, tc.want)
+				t.Fatalf("TrustStore() = %v, %v, want %v", pool, err, tc.want)
 			}
+			ofOneKind(t, err)
 			if tc.password != "" && strings.Contains(err.Error(), tc.password) {
 				t.Errorf("the error %q holds the password", err)
 			}
@@ -242,18 +252,18 @@ func TestAuthorityRefuses(t *testing.T) {
 
 // What a private key would cost is hidden until its part of the store is open;
 // it must not be run then.
-func TestAuthorityLeavesPrivateKeysAlone(t *testing.T) {
+func TestTrustStoreLeavesPrivateKeysAlone(t *testing.T) {
 	t.Parallel()
 	a := newIssuer(t, "a")
 	done := make(chan error, 1)
 	go func() {
-		_, err := certs.Authority(secret.New(inBase64(hiddenRounds(t, a))), "", secret.New(password))
+		_, err := certs.TrustStore(secret.New(inBase64(hiddenRounds(t, a))), "", secret.New(password))
 		done <- err
 	}()
 	select {
 	case err := <-done:
 		if !errors.Is(err, certs.ErrInvalid) || !strings.Contains(err.Error(), "exactly one key bag") {
-			t.Errorf("Authority() = %v, want the second key refused", err)
+			t.Errorf("TrustStore() = %v, want the second key refused", err)
 		}
 	case <-time.After(10 * time.Second):
 		t.Fatal("a key of 2^40 rounds is being opened")
@@ -261,7 +271,7 @@ func TestAuthorityLeavesPrivateKeysAlone(t *testing.T) {
 }
 
 // Stores that the tools of the trade write.
-func TestAuthorityToolStores(t *testing.T) {
+func TestTrustStoreToolStores(t *testing.T) {
 	t.Parallel()
 	a := newIssuer(t, "a")
 	dir := t.TempDir()
@@ -296,7 +306,7 @@ func TestAuthorityToolStores(t *testing.T) {
 
 // testdata/keytool.p12 was written by the keytool of Java 17, which a machine
 // need not have: -importcert -storetype PKCS12 of keytool.pem.
-func TestAuthorityKeytoolStore(t *testing.T) {
+func TestTrustStoreKeytoolStore(t *testing.T) {
 	t.Parallel()
 	block, _ := pem.Decode(must(os.ReadFile("testdata/keytool.pem")))
 	opens(t, must(os.ReadFile("testdata/keytool.p12")), must(x509.ParseCertificate(block.Bytes)))
@@ -305,14 +315,14 @@ func TestAuthorityKeytoolStore(t *testing.T) {
 // opens holds a store to its one certificate and its password "secret1".
 func opens(t *testing.T, store []byte, cert *x509.Certificate) {
 	t.Helper()
-	pool, err := certs.Authority(secret.New(inBase64(store)), "", secret.New("secret1"))
+	pool, err := certs.TrustStore(secret.New(inBase64(store)), "", secret.New("secret1"))
 	if err != nil {
 		t.Fatal(err)
 	}
 	if !trusts(pool, cert) {
-		t.Error("Authority() does not trust the certificate")
+		t.Error("TrustStore() does not trust the certificate")
 	}
-	if _, err := certs.Authority(secret.New(inBase64(store)), "", secret.New("wrong1")); !errors.Is(err, certs.ErrPassword) {
+	if _, err := certs.TrustStore(secret.New(inBase64(store)), "", secret.New("wrong1")); !errors.Is(err, certs.ErrPassword) {
 		t.Errorf("with a wrong password: %v, want %v", err, certs.ErrPassword)
 	}
 }
@@ -324,8 +334,102 @@ func write(t *testing.T, name string, data []byte) {
 	}
 }
 
-func FuzzAuthority(f *testing.F) {
+// colons writes hex as openssl does.
+func colons(s string) string {
+	var parts []string
+	for i := 0; i < len(s); i += 2 {
+		parts = append(parts, strings.ToUpper(s[i:i+2]))
+	}
+	return strings.Join(parts, ":")
+}
+
+// A checksum that does not fit is told beside those that would have.
+func TestChecksumError(t *testing.T) {
+	t.Parallel()
+	content := must(os.ReadFile("testdata/trust.pem"))
+	text := inLines(inBase64(content), "\n")
+	sha := func(b string) string { s := sha256.Sum256([]byte(b)); return hex.EncodeToString(s[:]) }
+	for _, tc := range []struct{ name, given, shown, algorithm string }{
+		{"another file's", sha("else"), sha("else"), ""},
+		{"MD5", strings.Repeat("A1", 16), strings.Repeat("a1", 16), "MD5"},
+		{"SHA-1", strings.Repeat("a1", 20), strings.Repeat("a1", 20), "SHA-1"},
+		{"SHA-512", strings.Repeat("a1", 64), strings.Repeat("a1", 64), "SHA-512"},
+		{"no checksum, of the length of an MD5", strings.Repeat("xy", 16), strings.Repeat("xy", 16), ""},
+		{"endless", strings.Repeat("a", 1000), strings.Repeat("a", 128), ""},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			t.Parallel()
+			_, err := certs.TrustStore(secret.New(text), tc.given, secret.Text{})
+			got, ok := errors.AsType[*certs.ChecksumError](err)
+			if !ok || !errors.Is(err, certs.ErrChecksum) {
+				t.Fatalf("TrustStore() = %v, want a ChecksumError", err)
+			}
+			want := certs.ChecksumError{Given: tc.shown, Content: sha(string(content)), Base64: sha(text), Algorithm: tc.algorithm}
+			if diff := cmp.Diff(want, *got); diff != "" {
+				t.Errorf("the error (-want +got):\n%s", diff)
+			}
+			for _, each := range []string{want.Content, want.Base64, want.Algorithm} {
+				if tc.algorithm == "" && !strings.Contains(err.Error(), each) || !strings.Contains(err.Error(), tc.algorithm) {
+					t.Errorf("the error %q does not say %q", err, each)
+				}
+			}
+		})
+	}
+}
+
+// pkcs7 is signed data that holds a certificate and signs nothing.
+func pkcs7(t *testing.T, c *x509.Certificate) []byte {
+	t.Helper()
+	data, signed := asn1.ObjectIdentifier{1, 2, 840, 113549, 1, 7, 1}, asn1.ObjectIdentifier{1, 2, 840, 113549, 1, 7, 2}
+	none := asn1.RawValue{Tag: asn1.TagSet, IsCompound: true}
+	body := must(asn1.Marshal(sequence(t, 1, none, sequence(t, data), wrapped(c.Raw), none)))
+	return must(asn1.Marshal(sequence(t, signed, wrapped(body))))
+}
+
+// kinds are all that an error can be.
+func kinds() []error {
+	return []error{
+		certs.ErrEmpty, certs.ErrNotBase64, certs.ErrChecksum, certs.ErrFormat, certs.ErrInvalid, certs.ErrNoCertificate,
+		certs.ErrPassword, certs.ErrNoKey, certs.ErrKeyPassword, certs.ErrKeyMismatch,
+	}
+}
+
+// ofOneKind checks that an error can be told by exactly one of the kinds.
+func ofOneKind(t *testing.T, err error) {
+	t.Helper()
+	n := 0
+	for _, kind := range kinds() {
+		if errors.Is(err, kind) {
+			n++
+		}
+	}
+	if n != 1 {
+		t.Errorf("an error of %d kinds: %v", n, err)
+	}
+}
+
+func FuzzChecksum(f *testing.F) {
+	f.Add("QUJD", "b5d4045c3f466fa91fe2cc6abe79232a1a57cdf104f7a26e716e0a1e2789df78")
+	f.Add("QU\nJD\n", "B5:D4:04 file")
+	f.Add("QUJD", "d41d8cd98f00b204e9800998ecf8427e")
+	f.Fuzz(func(t *testing.T, text, checksum string) {
+		_, err := certs.TrustStore(secret.New(text), checksum, secret.Text{})
+		_, without := certs.TrustStore(secret.New(text), "", secret.Text{})
+		wrong, refused := errors.AsType[*certs.ChecksumError](err)
+		switch {
+		case !refused && (err == nil) != (without == nil):
+			t.Errorf("with a checksum that fits: %v; without one: %v", err, without)
+		case refused && (wrong.Given == wrong.Content || wrong.Given == wrong.Base64 || len(wrong.Given) > 128):
+			t.Errorf("refused, though it fits or is long: %+v", wrong)
+		}
+	})
+}
+
+func FuzzTrustStore(f *testing.F) {
 	a := newIssuer(f, "a")
+	for _, name := range must(filepath.Glob("testdata/*")) {
+		f.Add(must(os.ReadFile(name)), "secret1")
+	}
 	for _, data := range [][]byte{
 		inPEM(a.cert), a.cert.Raw,
 		must(pkcs12.Modern.WithIterations(2).EncodeTrustStore([]*x509.Certificate{a.cert}, "p")),
@@ -336,12 +440,12 @@ func FuzzAuthority(f *testing.F) {
 		f.Add(data, "")
 	}
 	f.Fuzz(func(t *testing.T, data []byte, password string) {
-		pool, err := certs.Authority(secret.New(inBase64(data)), "", secret.New(password))
-		switch {
-		case err == nil && pool == nil:
-			t.Error("neither a pool nor an error")
-		case err != nil && !errors.Is(err, certs.ErrInvalid) && !errors.Is(err, certs.ErrPassword):
-			t.Errorf("an error of no kind: %v", err)
+		pool, err := certs.TrustStore(secret.New(inBase64(data)), "", secret.New(password))
+		if (err == nil) != (pool != nil) {
+			t.Errorf("TrustStore() = %v, %v", pool, err)
+		}
+		if err != nil {
+			ofOneKind(t, err)
 		}
 	})
 }
