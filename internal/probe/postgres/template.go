@@ -12,7 +12,7 @@ import (
 // read.
 const constant = "host=invalid port=5432 dbname=postgres user=nobody password=none " +
 	"passfile=/dev/null servicefile=/dev/null sslmode=disable sslcert='' sslkey='' sslrootcert='' sslpassword='' " +
-	"sslcertmode=disable sslnegotiation=postgres sslsni=1 connect_timeout=0 target_session_attrs=any " +
+	"sslcertmode=allow sslnegotiation=postgres sslsni=1 connect_timeout=0 target_session_attrs=any " +
 	"min_protocol_version=3.0 max_protocol_version=3.0 channel_binding=prefer require_auth='' " +
 	"krbsrvname='' krbspn='' application_name='' options='' timezone=''"
 
