@@ -35,7 +35,12 @@ func TestReadBatch(t *testing.T) {
 		switch e.DBType {
 		case "mysql":
 			r := passed()
-			r.Evidence.TLS = &probe.TLSEvidence{Version: "TLS 1.3", Cipher: "TLS_AES_128_GCM_SHA256", Mode: probe.VerifyCA, Verdict: probe.CodeTLSNameMismatch, Subject: "CN=db", Issuer: "CN=ca", NotBefore: at(0), NotAfter: at(1), DaysLeft: -3, SHA256: "ab"}
+			r.Evidence.TLS = &probe.TLSEvidence{
+				Version: "TLS 1.3", Cipher: "TLS_AES_128_GCM_SHA256", Mode: probe.VerifyCA, Verdict: probe.CodeTLSNameMismatch,
+				Modes:    probe.TLSModes{None: probe.CodeOK, CA: probe.CodeOK, Full: probe.CodeTLSNameMismatch},
+				Findings: []probe.TLSFinding{{Code: probe.CodeTLSNameMismatch, Subject: "CN=db", Detail: "x509: not this name"}},
+				Subject:  "CN=db", Issuer: "CN=ca", NotBefore: at(0), NotAfter: at(1), DaysLeft: -3, SHA256: "ab",
+			}
 			r.Evidence.Warnings = []probe.Code{probe.CodeTLSNameMismatch}
 			return r
 		case "kafka":

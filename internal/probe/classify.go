@@ -2,7 +2,6 @@ package probe
 
 import (
 	"context"
-	"crypto/tls"
 	"errors"
 	"io"
 	"net"
@@ -45,6 +44,10 @@ func judge(ctx context.Context, err error, s *Session, seen egress.Evidence) (Co
 	}
 	if known, ok := errors.AsType[*Error](err); ok {
 		s.note(func(e *Evidence) { e.LooksLike = known.LooksLike })
+		if known.Code == CodeTLSClientCertRejected {
+			// The server's words for both are the same; we know which it is.
+			return s.clientCertRefused(), known.Phase
+		}
 		return known.Code, known.Phase
 	}
 	if verdict, ok := errors.AsType[*CertificateError](err); ok {
@@ -67,14 +70,13 @@ func judge(ctx context.Context, err error, s *Session, seen egress.Evidence) (Co
 		return CodeClosedNoReply, ""
 	}
 	if s.Target.TLS != nil {
-		if code := tlsCode(err); code != "" {
-			if code == CodeTLSClientCertRejected && s.run.client == nil {
-				code = CodeTLSClientCertRequired
-			}
+		if code := s.tlsCode(err); code != "" {
 			return code, ""
 		}
 	}
 	switch {
+	case lost && s.missedCertificate(seen):
+		return s.clientCertRefused(), ""
 	case lost:
 		return CodeConnectionLost, ""
 	case seen.BytesIn > 0:
@@ -165,31 +167,6 @@ func outOfTime(err error) bool {
 func hungUp(err error) bool {
 	return errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) ||
 		errors.Is(err, syscall.ECONNRESET) || errors.Is(err, syscall.EPIPE)
-}
-
-// tlsCode judges a failed handshake. crypto/tls keeps its alert type to
-// itself, so the alerts are known by their fixed texts.
-func tlsCode(err error) Code {
-	if _, ok := errors.AsType[tls.RecordHeaderError](err); ok {
-		return CodeTLSHandshake
-	}
-	text := err.Error()
-	switch {
-	case strings.Contains(text, "protocol version not supported"),
-		strings.Contains(text, "server selected unsupported protocol version"):
-		return CodeTLSVersion
-	case strings.Contains(text, "remote error: tls: certificate required"),
-		strings.Contains(text, "remote error: tls: bad certificate"),
-		strings.Contains(text, "remote error: tls: unknown certificate"),
-		strings.Contains(text, "remote error: tls: expired certificate"),
-		strings.Contains(text, "remote error: tls: revoked certificate"),
-		strings.Contains(text, "remote error: tls: unsupported certificate"):
-		return CodeTLSClientCertRejected
-	case strings.Contains(text, "tls: "):
-		return CodeTLSHandshake
-	default:
-		return ""
-	}
 }
 
 // foreign names the product that these first bytes belong to, if it is known

@@ -160,15 +160,52 @@ type TLSEvidence struct {
 	Cipher  string `json:"cipher"`
 	// Mode is the strictness asked for; Verdict is what the strictest would
 	// have said.
-	Mode      Verify    `json:"mode"`
-	Verdict   Code      `json:"verdict"`
-	Subject   string    `json:"subject"`
-	Issuer    string    `json:"issuer"`
-	Names     []string  `json:"names,omitempty"`
-	NotBefore time.Time `json:"not_before"`
-	NotAfter  time.Time `json:"not_after"`
+	Mode    Verify `json:"mode"`
+	Verdict Code   `json:"verdict"`
+	// Modes is what each strictness would have said; Findings is why, and what
+	// else there is to look at in the certificates.
+	Modes     TLSModes     `json:"modes,omitzero"`
+	Findings  []TLSFinding `json:"findings,omitempty"`
+	Subject   string       `json:"subject"`
+	Issuer    string       `json:"issuer"`
+	Names     []string     `json:"names,omitempty"`
+	NotBefore time.Time    `json:"not_before"`
+	NotAfter  time.Time    `json:"not_after"`
 	// DaysLeft until the certificate expires, negative once it has.
 	DaysLeft int `json:"days_left"`
 	// SHA256 is the certificate's fingerprint in hex.
 	SHA256 string `json:"sha256"`
+}
+
+// TLSModes is what the steps of strictness say of one handshake.
+type TLSModes struct {
+	None Code `json:"none"`
+	CA   Code `json:"ca"`
+	Full Code `json:"full"`
+}
+
+// at gives what the step that was asked for says.
+func (m TLSModes) at(mode Verify) Code {
+	switch mode {
+	case VerifyNone:
+		return m.None
+	case VerifyFull:
+		return m.Full
+	default:
+		return m.CA
+	}
+}
+
+// TLSFinding is one thing to look at in the certificates of a server.
+type TLSFinding struct {
+	Code Code `json:"code"`
+	// Subject is the certificate that it is about.
+	Subject string `json:"subject,omitempty"`
+	// Issuer and IssuerKeyID, in hex, are the authority that is missing.
+	Issuer      string `json:"issuer,omitempty"`
+	IssuerKeyID string `json:"issuer_key_id,omitempty"`
+	// Days since it expired, or until it is valid.
+	Days int `json:"days,omitempty"`
+	// Detail is a word on it in English, such as the algorithm.
+	Detail string `json:"detail,omitempty"`
 }

@@ -11,7 +11,6 @@ import (
 	"time"
 
 	"dialtone/internal/egress"
-	"dialtone/internal/probe/certs"
 )
 
 // RunnerConfig are the Runner's tunables.
@@ -82,7 +81,9 @@ func (r *Runner) Run(ctx context.Context, t Target) (Report, error) {
 	}
 	material, err := readMaterial(&t)
 	if err != nil {
-		return Refused(certCode(err), start), nil
+		report := Refused(certCode(err), start)
+		report.Evidence.Facts = materialFacts(err, newScrubber(&t)())
+		return report, nil
 	}
 	probeCtx, cancel := context.WithTimeout(ctx, r.cfg.Timeout)
 	defer cancel()
@@ -104,18 +105,6 @@ func (r *Runner) Run(ctx context.Context, t Target) (Report, error) {
 
 // Retryable says whether another attempt may help and do no harm.
 func (r Report) Retryable() bool { return !r.LoginSent && r.Code.Verdict().Retry }
-
-// certCode translates a fault of the certificate input.
-func certCode(err error) Code {
-	switch {
-	case errors.Is(err, certs.ErrChecksum):
-		return CodeCertChecksum
-	case errors.Is(err, certs.ErrPassword):
-		return CodeCertPassword
-	default:
-		return CodeCertInvalid
-	}
-}
 
 // run is one test in progress.
 type run struct {

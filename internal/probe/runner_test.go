@@ -178,29 +178,6 @@ func TestRunWithoutProber(t *testing.T) {
 	}
 }
 
-func TestRunChecksTheCertificateFirst(t *testing.T) {
-	t.Parallel()
-	authority := probetest.NewAuthority(t)
-	for _, tc := range []struct {
-		name string
-		tls  probe.TLS
-		want probe.Code
-	}{
-		{"not a certificate", probe.TLS{Certificate: secret.New("!")}, probe.CodeCertInvalid},
-		{"wrong checksum", probe.TLS{Certificate: authority.PEM(), Checksum: strings.Repeat("0", 64)}, probe.CodeCertChecksum},
-	} {
-		t.Run(tc.name, func(t *testing.T) {
-			t.Parallel()
-			target := toy(quiet(t))
-			target.TLS = &tc.tls
-			r := run(t, scripted(func(context.Context, *probe.Session) error { return errors.New("was called") }), target)
-			if r.Code != tc.want || r.Phase != probe.PhaseInput || len(r.Evidence.Dials) != 0 {
-				t.Errorf("Run() = %s in %q with %d dials, want %s in %q with none", r.Code, r.Phase, len(r.Evidence.Dials), tc.want, probe.PhaseInput)
-			}
-		})
-	}
-}
-
 func TestRunPanics(t *testing.T) {
 	t.Parallel()
 	for _, tc := range []struct {

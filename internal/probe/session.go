@@ -6,6 +6,7 @@ import (
 	"net"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"dialtone/internal/egress"
@@ -22,6 +23,7 @@ type Session struct {
 	Login bool
 
 	run      *run
+	askedAt  atomic.Int64 // bytes that had come when the server wanted a client certificate; 0: it did not
 	edge     *egress.Edge
 	gate     *loginGate
 	trace    *trace

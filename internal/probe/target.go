@@ -89,14 +89,15 @@ type TLS struct {
 	// Verify defaults to VerifyCA: the contract's own service does not check
 	// names, so a name that does not fit is a warning, not a failure.
 	Verify Verify `json:"verify,omitempty"`
-	// Certificate is the authority to trust, as Base64 of PEM, DER or PKCS#12.
-	// Without one the system's roots are used.
+	// Certificate is the authority to trust, as Base64 of PEM, DER, PKCS#12 or a
+	// Java key store, perhaps with the client's key. Without one the system's
+	// roots are used.
 	Certificate secret.Text `json:"-"`
 	// Name is the certificate's file name, for messages only.
 	Name string `json:"name,omitempty"`
 	// Checksum is the hex SHA-256 that the caller computed over Certificate.
 	Checksum string `json:"checksum,omitempty"`
-	// Password opens a PKCS#12 certificate.
+	// Password opens a store, and the key in it.
 	Password secret.Text `json:"-"`
 }
 

@@ -3,7 +3,6 @@ package probe
 import (
 	"crypto/sha256"
 	"crypto/tls"
-	"crypto/x509"
 	"encoding/hex"
 	"errors"
 	"fmt"
@@ -45,8 +44,12 @@ func (s *Session) TLSConfig() *tls.Config {
 
 // clientCertificate answers a server that wants to know who we are.
 func (s *Session) clientCertificate(*tls.CertificateRequestInfo) (*tls.Certificate, error) {
+	s.askedAt.Store(s.edge.Evidence().BytesIn)
 	if s.run.client == nil {
 		s.Fact("client_certificate", "requested")
+		if s.run.unusable != "" {
+			s.Fact("client_certificate_fault", string(s.run.unusable))
+		}
 		return &tls.Certificate{}, nil
 	}
 	s.Fact("client_certificate", "presented")
@@ -75,55 +78,26 @@ func (s *Session) verifyConnection(state tls.ConnectionState) error {
 	if mode == "" {
 		mode = VerifyCA
 	}
-	code, cause := s.judgeChain(state)
-	if len(state.PeerCertificates) > 0 {
-		evidence := describeTLS(state, mode, code)
-		s.trace.note(func(e *Evidence) { e.TLS = evidence })
-	}
-	switch {
-	case code == CodeOK:
-		return nil
-	case mode == VerifyNone, mode == VerifyCA && code == CodeTLSNameMismatch:
-		s.trace.warn(PhaseTLS, code)
-		return nil
-	default:
-		s.trace.enter(PhaseTLS)
-		return &CertificateError{Code: code, Err: cause}
-	}
-}
-
-// judgeChain is the verdict at full strictness: chain first, then the name, so
-// that an untrusted certificate is called untrusted whatever its name is.
-func (s *Session) judgeChain(state tls.ConnectionState) (Code, error) {
 	if len(state.PeerCertificates) == 0 {
-		return CodeTLSHandshake, errors.New("the server sent no certificate")
+		s.trace.enter(PhaseTLS)
+		return &CertificateError{Code: CodeTLSHandshake, Err: errors.New("the server sent no certificate")}
 	}
-	leaf := state.PeerCertificates[0]
-	intermediates := x509.NewCertPool()
-	for _, c := range state.PeerCertificates[1:] {
-		intermediates.AddCert(c)
+	verdict := judgeCertificates(state.PeerCertificates, s.run.roots, s.Address.Host, time.Now())
+	evidence := describeTLS(state, mode, verdict)
+	s.trace.note(func(e *Evidence) { e.TLS = evidence })
+	if code := verdict.modes.at(mode); code != CodeOK {
+		s.trace.enter(PhaseTLS)
+		return &CertificateError{Code: code, Err: verdict.cause}
 	}
-	_, err := leaf.Verify(x509.VerifyOptions{Roots: s.run.roots, Intermediates: intermediates})
-	if err != nil {
-		return chainCode(err, leaf, time.Now()), err
-	}
-	if err := leaf.VerifyHostname(s.Address.Host); err != nil {
-		return CodeTLSNameMismatch, err
-	}
-	return CodeOK, nil
-}
-
-func chainCode(err error, leaf *x509.Certificate, now time.Time) Code {
-	if invalid, ok := errors.AsType[x509.CertificateInvalidError](err); ok && invalid.Reason == x509.Expired {
-		if now.Before(leaf.NotBefore) {
-			return CodeTLSNotYetValid
+	for _, code := range append(verdict.warnings, verdict.modes.Full) {
+		if code != CodeOK {
+			s.trace.warn(PhaseTLS, code) // the last, and gravest, is that of the phase
 		}
-		return CodeTLSExpired
 	}
-	return CodeTLSUntrusted
+	return nil
 }
 
-func describeTLS(state tls.ConnectionState, mode Verify, verdict Code) *TLSEvidence {
+func describeTLS(state tls.ConnectionState, mode Verify, verdict certificateVerdict) *TLSEvidence {
 	leaf := state.PeerCertificates[0]
 	names := append([]string(nil), leaf.DNSNames...)
 	for _, ip := range leaf.IPAddresses {
@@ -132,7 +106,7 @@ func describeTLS(state tls.ConnectionState, mode Verify, verdict Code) *TLSEvide
 	sum := sha256.Sum256(leaf.Raw)
 	return &TLSEvidence{
 		Version: tls.VersionName(state.Version), Cipher: tls.CipherSuiteName(state.CipherSuite),
-		Mode: mode, Verdict: verdict,
+		Mode: mode, Verdict: verdict.modes.Full, Modes: verdict.modes, Findings: verdict.findings,
 		Subject: printableName(leaf.Subject.String()), Issuer: printableName(leaf.Issuer.String()), Names: cutNames(names),
 		NotBefore: leaf.NotBefore.UTC(), NotAfter: leaf.NotAfter.UTC(),
 		DaysLeft: int(math.Floor(time.Until(leaf.NotAfter).Hours() / 24)),

@@ -54,9 +54,14 @@ const (
 	CodeJobIsChild         Code = "job_is_child"
 	CodeJobForwardNotReady Code = "job_forward_not_ready"
 	CodeEngineUnsupported  Code = "engine_unsupported"
+	CodeCertNotBase64      Code = "tls_cert_not_base64"
+	CodeCertEmpty          Code = "tls_cert_empty"
 	CodeCertInvalid        Code = "tls_cert_invalid"
 	CodeCertPassword       Code = "tls_cert_bad_password" //nolint:gosec // a code, not a password
 	CodeCertChecksum       Code = "tls_cert_checksum_mismatch"
+	CodeKeyMissing         Code = "tls_key_missing"
+	CodeKeyPassword        Code = "tls_key_bad_password" //nolint:gosec // a code, not a password
+	CodeKeyMismatch        Code = "tls_key_mismatch"
 )
 
 // The verdicts of policy.
@@ -86,6 +91,13 @@ const (
 	CodeTLSExpired            Code = "tls_cert_expired"
 	CodeTLSNotYetValid        Code = "tls_cert_not_yet_valid"
 	CodeTLSNameMismatch       Code = "tls_hostname_mismatch"
+	CodeTLSCommonNameOnly     Code = "tls_cert_common_name_only"
+	CodeTLSChainIncomplete    Code = "tls_chain_incomplete"
+	CodeTLSChainOrder         Code = "tls_chain_order"
+	CodeTLSWeakSignature      Code = "tls_cert_weak_signature"
+	CodeTLSWeakKey            Code = "tls_cert_weak_key"
+	CodeTLSNegativeSerial     Code = "tls_cert_negative_serial"
+	CodeTLSCipher             Code = "tls_cipher_unsupported"
 	CodeTLSVersion            Code = "tls_version_unsupported"
 	CodeTLSHandshake          Code = "tls_handshake_failed"
 	CodeTLSClientCertRejected Code = "tls_client_cert_rejected"

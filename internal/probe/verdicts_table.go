@@ -55,18 +55,43 @@ var inputVerdicts = []Verdict{
 	},
 	{
 		Code: CodeCertInvalid, Phase: PhaseInput, Owner: OwnerCaller,
-		Meaning: Words{"The uploaded certificate cannot be read: it is not Base64 of a PEM, DER or PKCS#12 certificate, or it is damaged or too large.", "无法读取上传的证书：其内容不是经 Base64 编码的 PEM、DER 或 PKCS#12 证书，或已损坏、过大。"},
-		Remedy:  Words{"Export the CA certificate of the database again and upload it unchanged, in Base64. A Java key store must be converted to PKCS#12 or PEM first.", "请重新导出数据库的 CA 证书，经 Base64 编码后原样上传。Java 密钥库须先转换为 PKCS#12 或 PEM 格式。"},
+		Meaning: Words{"A certificate or store that was uploaded cannot be used: it is in no known format (PEM, DER, PKCS#12, JKS, JCEKS), damaged, too large or too much work to open.", "上传的证书或密钥库无法使用：格式未知（支持 PEM、DER、PKCS#12、JKS、JCEKS），或已损坏、过大、打开所需计算量过大。"},
+		Remedy:  Words{"Export it again and upload it unchanged, in Base64. The facts certificate_field and certificate_fault say which one it is and what is wrong with it.", "请重新导出，经 Base64 编码后原样上传。证据中的 certificate_field 和 certificate_fault 说明是哪个文件及其问题。"},
 	},
 	{
 		Code: CodeCertPassword, Phase: PhaseInput, Owner: OwnerCaller,
-		Meaning: Words{"The certificate password does not open the PKCS#12 file.", "证书密码无法打开该 PKCS#12 文件。"},
-		Remedy:  Words{"Give the password with which the file was exported (ssl_cert_password), or upload the CA certificate as PEM, which needs none.", "请填写导出该文件时设置的密码（ssl_cert_password），或上传无需密码的 PEM 格式 CA 证书。"},
+		Meaning: Words{"The password does not open the uploaded certificate store (PKCS#12, JKS or JCEKS), or the store is damaged.", "密码无法打开上传的证书库（PKCS#12、JKS 或 JCEKS），或证书库已损坏。"},
+		Remedy:  Words{"Give the password with which the store was made: ssl_cert_password; for Kafka trust_store_password or key_store_password. A CA certificate in PEM needs none.", "请填写创建该证书库时设置的密码：ssl_cert_password；Kafka 为 trust_store_password 或 key_store_password。PEM 格式的 CA 证书无需密码。"},
 	},
 	{
 		Code: CodeCertChecksum, Phase: PhaseInput, Owner: OwnerCaller,
-		Meaning: Words{"The SHA-256 checksum does not belong to the uploaded certificate: one of the two is damaged or belongs to another file.", "SHA-256 校验值与上传的证书不符：二者之一已损坏，或属于其他文件。"},
-		Remedy:  Words{"Compute the SHA-256 of the certificate file again, send it in hexadecimal, and upload the same file.", "请重新计算证书文件的 SHA-256 校验值，以十六进制形式填写，并上传同一文件。"},
+		Meaning: Words{"The SHA-256 checksum does not belong to the uploaded certificate: one of the two is damaged, of another file, or computed by another algorithm.", "SHA-256 校验值与上传的证书不符：二者之一已损坏、属于其他文件，或使用了其他算法计算。"},
+		Remedy:  Words{"Compute the SHA-256 of the certificate file and send it in hexadecimal with the same file. The facts checksum_of_content and checksum_of_base64 are the values that would fit; checksum_algorithm names MD5 or another if the length is of that.", "请计算证书文件的 SHA-256，以十六进制填写并上传同一文件。证据中的 checksum_of_content 和 checksum_of_base64 是相符的值；若长度属于 MD5 等算法，见 checksum_algorithm。"},
+	},
+	{
+		Code: CodeCertNotBase64, Phase: PhaseInput, Owner: OwnerCaller,
+		Meaning: Words{"The uploaded certificate or store is neither Base64 nor PEM.", "上传的证书或密钥库既不是 Base64 也不是 PEM。"},
+		Remedy:  Words{"Encode the whole file in Base64 (base64 -w0 FILE) and send that text, not the file's name or path.", "请将整个文件以 Base64 编码（base64 -w0 文件名）后发送，不要填写文件名或路径。"},
+	},
+	{
+		Code: CodeCertEmpty, Phase: PhaseInput, Owner: OwnerCaller,
+		Meaning: Words{"There is no certificate in what was uploaded: it is empty, or holds other things only.", "上传的内容中没有证书：内容为空，或只包含其他数据。"},
+		Remedy:  Words{"Upload the CA certificate of the database itself. From a Java key store, export a trusted entry: keytool -list shows what is in it.", "请上传数据库的 CA 证书。若使用 Java 密钥库，请先用 keytool -list 查看其中是否有受信任的条目。"},
+	},
+	{
+		Code: CodeKeyMissing, Phase: PhaseInput, Owner: OwnerCaller,
+		Meaning: Words{"The uploaded key store holds no private key; it may be the trust store.", "上传的密钥库中没有私钥，可能误传了信任库。"},
+		Remedy:  Words{"Upload the key store with the client's certificate and key (key_store_key). keytool -list shows PrivateKeyEntry for it.", "请上传包含客户端证书和私钥的密钥库（key_store_key）；用 keytool -list 查看时应显示 PrivateKeyEntry。"},
+	},
+	{
+		Code: CodeKeyPassword, Phase: PhaseInput, Owner: OwnerCaller,
+		Meaning: Words{"The key store opens, but not the private key in it: that has another password.", "密钥库可以打开，但其中的私钥无法打开：私钥使用了不同的密码。"},
+		Remedy:  Words{"Give the password of the private key (set_private_key_password with key_password), or make a store in which both are the same.", "请填写私钥的密码（set_private_key_password 与 key_password），或重新创建两个密码相同的密钥库。"},
+	},
+	{
+		Code: CodeKeyMismatch, Phase: PhaseInput, Owner: OwnerCaller,
+		Meaning: Words{"The private key belongs to none of the certificates that were uploaded with it.", "私钥与一同上传的任何证书都不匹配。"},
+		Remedy:  Words{"Put the key and the certificate that was issued for it into one store. A certificate that was renewed with a new key needs that key.", "请将私钥与为其签发的证书放入同一密钥库；若证书更新时更换了密钥，须使用新密钥。"},
 	},
 }
 
@@ -127,8 +152,33 @@ var tlsVerdicts = []Verdict{
 	},
 	{
 		Code: CodeTLSUntrusted, Phase: PhaseTLS, Owner: OwnerCaller,
-		Meaning: Words{"The server's certificate was not issued by the uploaded CA certificate, or its chain is incomplete. No credentials were sent.", "服务器证书并非由上传的 CA 证书签发，或证书链不完整。未发送任何账号信息。"},
-		Remedy:  Words{"Upload the CA certificate that signed the server's certificate, with the intermediate ones. If it is the right one, find out who answers at this address.", "请上传签发服务器证书的 CA 证书及中间证书；若证书无误，请核实该地址上实际应答的是谁。"},
+		Meaning: Words{"The server's certificate was not issued by the uploaded CA certificate (without one: by no authority that the system trusts). No credentials were sent.", "服务器证书并非由上传的 CA 证书签发（未上传时：并非由系统信任的机构签发）。未发送任何账号信息。"},
+		Remedy:  Words{"Upload the CA certificate that signed the server's, with intermediate ones; the evidence names the issuer wanted. If it is the right one, find out who answers at this address.", "请上传签发服务器证书的 CA 证书及中间证书，证据中给出了所需的签发者；若证书无误，请核实该地址上实际应答的是谁。"},
+	},
+	{
+		Code: CodeTLSChainIncomplete, Phase: PhaseTLS, Owner: OwnerDBA,
+		Meaning: Words{"The server sends its own certificate without that of its issuer, and the issuer is not among the trusted ones. No credentials were sent.", "服务器只发送了自身证书，未发送其签发者的证书，且该签发者不在受信任的证书中。未发送任何账号信息。"},
+		Remedy:  Words{"Append the intermediate certificates to the server's certificate file, its own first. Or add the issuer that the evidence names to the uploaded CA certificate.", "请将中间证书依次追加到服务器证书文件中，服务器证书在前；或将证据中给出的签发者证书加入上传的 CA 证书。"},
+	},
+	{
+		Code: CodeTLSChainOrder, Phase: PhaseTLS, Owner: OwnerDBA,
+		Meaning: Words{"The server sends the certificates of its chain in the wrong order. Some clients refuse that.", "服务器发送的证书链顺序错误，部分客户端会因此拒绝连接。"},
+		Remedy:  Words{"Put them in order in the server's certificate file: its own first, then its issuer's, and so on.", "请调整服务器证书文件中的顺序：服务器证书在前，随后依次为其签发者的证书。"},
+	},
+	{
+		Code: CodeTLSWeakSignature, Phase: PhaseTLS, Owner: OwnerDBA,
+		Meaning: Words{"A certificate of the server's chain is signed with SHA-1 or MD5, which current clients refuse. No credentials were sent.", "服务器证书链中有证书使用 SHA-1 或 MD5 签名，当前的客户端均会拒绝。未发送任何账号信息。"},
+		Remedy:  Words{"Have the certificate that the evidence names issued again with SHA-256.", "请使用 SHA-256 重新签发证据中给出的证书。"},
+	},
+	{
+		Code: CodeTLSWeakKey, Phase: PhaseTLS, Owner: OwnerDBA,
+		Meaning: Words{"A certificate of the server's chain has an RSA key of less than 2048 bits. Some clients refuse that; below 1024 bits all do.", "服务器证书链中有证书的 RSA 密钥小于 2048 位，部分客户端会拒绝；小于 1024 位时所有客户端均会拒绝。"},
+		Remedy:  Words{"Have the certificate that the evidence names issued again for a key of 2048 bits or more.", "请使用 2048 位及以上的密钥重新签发证据中给出的证书。"},
+	},
+	{
+		Code: CodeTLSNegativeSerial, Phase: PhaseTLS, Owner: OwnerDBA,
+		Meaning: Words{"The server's certificate has a negative serial number, which the standard forbids; clients written in Go refuse it. SQL Server up to 2017 often makes itself such a one.", "服务器证书的序列号为负数，违反标准，使用 Go 编写的客户端会拒绝。SQL Server 2017 及更早版本自动生成的证书常有此问题。"},
+		Remedy:  Words{"Give the server a certificate of your own. A restart of SQL Server makes a new one, which may be sound.", "请为服务器配置自行签发的证书；重启 SQL Server 会重新生成证书，新证书可能正常。"},
 	},
 	{
 		Code: CodeTLSExpired, Phase: PhaseTLS, Owner: OwnerDBA,
@@ -146,24 +196,34 @@ var tlsVerdicts = []Verdict{
 		Remedy:  Words{"Connect by a name that the certificate lists, or issue one that lists this host name or IP address as subject alternative name; the common name alone does not count.", "请使用证书中列出的名称连接，或重新签发证书，在使用者可选名称（SAN）中包含该主机名或 IP 地址；仅有通用名（CN）无效。"},
 	},
 	{
+		Code: CodeTLSCommonNameOnly, Phase: PhaseTLS, Owner: OwnerDBA,
+		Meaning: Words{"The server's certificate is trusted and has the right name, but only as common name, which clients no longer look at.", "服务器证书可信且名称正确，但仅写在通用名（CN）中，而客户端已不再检查通用名。"},
+		Remedy:  Words{"Issue a certificate that lists the host name or IP address as subject alternative name.", "请重新签发证书，在使用者可选名称（SAN）中包含该主机名或 IP 地址。"},
+	},
+	{
 		Code: CodeTLSVersion, Phase: PhaseTLS, Owner: OwnerDBA,
 		Meaning: Words{"The server and this service have no TLS version in common; this service speaks TLS 1.2 and 1.3.", "服务器与本服务没有共同支持的 TLS 版本；本服务支持 TLS 1.2 和 1.3。"},
 		Remedy:  Words{"Enable TLS 1.2 or 1.3 on the server (tls_version in MySQL, ssl_min_protocol_version and ssl_max_protocol_version in PostgreSQL).", "请在服务器上启用 TLS 1.2 或 1.3（MySQL 的 tls_version，PostgreSQL 的 ssl_min_protocol_version 和 ssl_max_protocol_version）。"},
 	},
 	{
+		Code: CodeTLSCipher, Phase: PhaseTLS, Owner: OwnerDBA,
+		Meaning: Words{"The server and this service have no cipher suite in common. Usually the server knows only RSA key exchange, Triple DES or RC4.", "服务器与本服务没有共同支持的加密套件，通常是服务器仅支持 RSA 密钥交换、3DES 或 RC4。"},
+		Remedy:  Words{"Enable suites with ECDHE and AES-GCM or ChaCha20 on the server (ssl_cipher in MySQL, ssl_ciphers in PostgreSQL), or TLS 1.3.", "请在服务器上启用 ECDHE 与 AES-GCM 或 ChaCha20 的加密套件（MySQL 的 ssl_cipher，PostgreSQL 的 ssl_ciphers），或启用 TLS 1.3。"},
+	},
+	{
 		Code: CodeTLSHandshake, Phase: PhaseTLS, Owner: OwnerDBA,
-		Meaning: Words{"The TLS handshake failed: the two sides have no cipher in common, or what answers at this port does not speak TLS.", "TLS 握手失败：双方没有共同支持的加密套件，或该端口上的服务并不使用 TLS。"},
+		Meaning: Words{"The TLS handshake failed, or what answers at this port does not speak TLS.", "TLS 握手失败，或该端口上的服务并不使用 TLS。"},
 		Remedy:  Words{"Check that the port speaks TLS; look for the reason in the log of the database server; check its certificate, key and cipher settings.", "请确认该端口支持 TLS；查看数据库服务器日志中的原因，并检查其证书、私钥和加密套件配置。"},
 	},
 	{
 		Code: CodeTLSClientCertRejected, Phase: PhaseTLS, Owner: OwnerDBA,
-		Meaning: Words{"The server demands a client certificate, which this test does not present.", "服务器要求客户端证书，而本次测试不提供客户端证书。"},
-		Remedy:  Words{"Use an account that logs in with a password alone: drop REQUIRE X509 (MySQL) or the cert method and the clientcert option in pg_hba.conf (PostgreSQL) for it.", "请使用仅凭密码登录的账号：为其取消 REQUIRE X509（MySQL），或 pg_hba.conf 中的 cert 认证方式及 clientcert 选项（PostgreSQL）。"},
+		Meaning: Words{"The server refused the client certificate that was shown to it.", "服务器拒绝了所出示的客户端证书。"},
+		Remedy:  Words{"Check that the server trusts the authority that issued it, that it has not expired or been revoked, is for client authentication, and is the one of this account.", "请确认服务器信任签发该证书的机构，证书未过期或被吊销、可用于客户端认证，且属于该账号。"},
 	},
 	{
 		Code: CodeTLSClientCertRequired, Phase: PhaseTLS, Owner: OwnerCaller,
 		Meaning: Words{"The server demands a client certificate, and none was given.", "服务器要求客户端证书，但未提供。"},
-		Remedy:  Words{"Give a client certificate and its key (for Kafka: enable_key_store with key_store_key), or ask the administrator of the database to make it optional.", "请提供客户端证书及其私钥（Kafka：启用 enable_key_store 并上传 key_store_key），或请数据库管理员将其设为可选。"},
+		Remedy:  Words{"Give one with its key: for Kafka enable_key_store with key_store_key, else a PKCS#12 as ssl_cert_key. Or let the account log in with a password alone: drop REQUIRE X509 (MySQL), or the cert method and clientcert in pg_hba.conf (PostgreSQL).", "请提供客户端证书及私钥：Kafka 启用 enable_key_store 并上传 key_store_key，其他类型以 PKCS#12 作为 ssl_cert_key。或允许仅凭密码登录：取消 REQUIRE X509（MySQL），或 pg_hba.conf 中的 cert 方式及 clientcert 选项（PostgreSQL）。"},
 	},
 	{
 		Code: CodeTimeoutTLS, Phase: PhaseTLS, Owner: OwnerDBA,

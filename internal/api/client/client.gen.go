@@ -1329,7 +1329,7 @@ type KafkaSecurity struct {
 	SaslMechanism         KafkaSecuritySaslMechanism `json:"sasl_mechanism,omitempty,omitzero"`
 	SetPrivateKeyPassword bool                       `json:"set_private_key_password,omitempty,omitzero"`
 
-	// TrustStoreKey The trust store in Base64: JKS, PKCS#12 or PEM. Mandatory for SSL and SASL_SSL.
+	// TrustStoreKey The trust store in Base64: JKS, JCEKS, PKCS#12 or PEM. Mandatory for SSL and SASL_SSL.
 	TrustStoreKey string `json:"trust_store_key,omitempty,omitzero"`
 
 	// TrustStoreKeyName Mandatory for SSL and SASL_SSL.
@@ -1647,11 +1647,11 @@ type TestEndPoint struct {
 	// SslCertCheckSum SHA-256 of the certificate in 64 hexadecimal digits of either case.
 	SslCertCheckSum string `json:"ssl_cert_check_sum,omitempty,omitzero"`
 
-	// SslCertKey The CA certificate in Base64.
+	// SslCertKey The CA certificate in Base64: PEM, DER, PKCS#12 or a Java key store, with the client's key if there is one.
 	SslCertKey  string `json:"ssl_cert_key,omitempty,omitzero"`
 	SslCertName string `json:"ssl_cert_name,omitempty,omitzero"`
 
-	// SslCertPassword Opens a .p12 certificate.
+	// SslCertPassword Opens a PKCS#12 or Java key store.
 	SslCertPassword string `json:"ssl_cert_password,omitempty,omitzero"`
 
 	// SslLink Encrypt; then the certificate's content, name and check sum are mandatory.

@@ -57,7 +57,13 @@ func TestPostgreSQL(t *testing.T) {
 		{"rejected, TLS ca", server, "dt_rejected", "dt_login", ca, nil, probe.CodeHostNotAllowed, probe.PhaseProtocol, 0, ""},
 		{"no entry, plain", server, "dt_limit", "dt_nohba", "", nil, probe.CodeHostNotAllowedOrTLS, probe.PhaseProtocol, 0, ""},
 		{"no entry, TLS ca", server, "dt_limit", "dt_nohba", ca, nil, probe.CodeHostNotAllowed, probe.PhaseProtocol, 0, ""},
-		{"client certificate demanded", server, "dt_cert", "dt_login", ca, nil, probe.CodeTLSClientCertRejected, probe.PhaseTLS, 0, ""},
+		{"client certificate demanded", server, "dt_cert", "dt_login", ca, nil, probe.CodeTLSClientCertRequired, probe.PhaseTLS, 0, ""},
+		{"client certificate shown", server, "dt_cert", "dt_login", ca, func(target *probe.Target) {
+			target.TLS.Certificate = clientOf(t, target.TLS.Certificate, "client")
+		}, probe.CodeOK, "", 0, ""},
+		{"client certificate of another authority", server, "dt_cert", "dt_login", ca, func(target *probe.Target) {
+			target.TLS.Certificate = clientOf(t, target.TLS.Certificate, "rogue-client")
+		}, probe.CodeTLSClientCertRejected, probe.PhaseTLS, 0, ""},
 		{"GSSAPI demanded", server, "dt_gss", "dt_login", "", nil, probe.CodeAuthMechanism, probe.PhaseLogin, 0, "gssapi"},
 		{"the account is full", server, "dt_limit", "dt_login", "", nil, probe.CodeTooManyConnections, probe.PhaseSession, 1, "SCRAM-SHA-256"},
 		{"the database is full", server, "dt_scram", "dt_full", "", nil, probe.CodeTooManyConnections, probe.PhaseSession, 1, "SCRAM-SHA-256"},
@@ -98,6 +104,12 @@ func TestPostgreSQL(t *testing.T) {
 			probetest.NoSecrets(t, target, r)
 		})
 	}
+}
+
+// clientOf is an authority and a client's certificate with its key.
+func clientOf(t *testing.T, authority secret.Text, name string) secret.Text {
+	t.Helper()
+	return secret.New(authority.Reveal() + probetest.Certificate(t, name+".pem").Reveal() + probetest.Certificate(t, name+".key").Reveal())
 }
 
 // Fifty good tests are fifty sessions, and none of them counts as abandoned:

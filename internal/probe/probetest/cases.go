@@ -152,12 +152,15 @@ func (s *Suite) tls(t *testing.T) {
 	ours, rogue := NewAuthority(t), NewAuthority(t)
 	good := ours.Server(t, nil)
 	wrongName := ours.Server(t, func(c *x509.Certificate) { c.IPAddresses, c.DNSNames = nil, []string{"elsewhere.example"} })
-	nameless := ours.Server(t, func(c *x509.Certificate) { c.IPAddresses = nil })
+	nameless := ours.Server(t, func(c *x509.Certificate) { c.IPAddresses, c.Subject.CommonName = nil, "127.0.0.1" })
+	alone, issuer, root := ours.Below(t)
 	expired := ours.Server(t, func(c *x509.Certificate) { c.NotAfter = time.Now().Add(-time.Minute) })
 	future := ours.Server(t, func(c *x509.Certificate) { c.NotBefore = time.Now().Add(time.Hour) })
 	foreign := rogue.Server(t, nil)
 	old := good.Clone()
 	old.MinVersion, old.MaxVersion = tls.VersionTLS10, tls.VersionTLS11
+	threeDES := ours.ServerWithKey(t, rsaKey(t), nil)
+	threeDES.MaxVersion, threeDES.CipherSuites = tls.VersionTLS12, []uint16{tls.TLS_ECDHE_RSA_WITH_3DES_EDE_CBC_SHA}
 
 	failed := func(code probe.Code) Want { return Want{Code: code, Phase: probe.PhaseTLS} }
 	ok := Want{Code: probe.CodeOK}
@@ -172,12 +175,17 @@ func (s *Suite) tls(t *testing.T) {
 		{"default strictness", "", good, ok, ""},
 		{"wrong name, full", probe.VerifyFull, wrongName, failed(probe.CodeTLSNameMismatch), ""},
 		{"wrong name, ca", probe.VerifyCA, wrongName, ok, probe.CodeTLSNameMismatch},
-		{"common name only, full", probe.VerifyFull, nameless, failed(probe.CodeTLSNameMismatch), ""},
+		{"common name only, full", probe.VerifyFull, nameless, failed(probe.CodeTLSCommonNameOnly), ""},
+		{"chain", probe.VerifyFull, Sending(alone, issuer), ok, ""},
+		{"chain incomplete", probe.VerifyCA, alone, failed(probe.CodeTLSChainIncomplete), ""},
+		{"chain out of order", probe.VerifyFull, Sending(alone, root, issuer), ok, probe.CodeTLSChainOrder},
+		{"negative serial number", probe.VerifyFull, ours.NegativeSerial(t), ok, probe.CodeTLSNegativeSerial},
 		{"untrusted", probe.VerifyCA, foreign, failed(probe.CodeTLSUntrusted), ""},
 		{"untrusted, none", probe.VerifyNone, foreign, ok, probe.CodeTLSUntrusted},
 		{"expired", probe.VerifyCA, expired, failed(probe.CodeTLSExpired), ""},
 		{"not yet valid", probe.VerifyFull, future, failed(probe.CodeTLSNotYetValid), ""},
 		{"old version", probe.VerifyCA, old, failed(probe.CodeTLSVersion), ""},
+		{"old cipher", probe.VerifyCA, threeDES, failed(probe.CodeTLSCipher), ""},
 		{"not offered", probe.VerifyCA, nil, failed(probe.CodeTLSNotSupported), ""},
 	} {
 		expected, ok := s.expected(tc.name, tc.want)
@@ -196,7 +204,49 @@ func (s *Suite) tls(t *testing.T) {
 			}
 		})
 	}
+	s.clientCertificates(t, ours, rogue, good)
 	s.brokenTLS(t, ours)
+}
+
+// clientCertificates: a server that wants one gets it, or says that it does not,
+// in the handshake (TLS 1.2) or after it (1.3).
+func (s *Suite) clientCertificates(t *testing.T, ours, rogue *Authority, good *tls.Config) {
+	t.Helper()
+	for _, tc := range []struct {
+		name    string
+		version uint16
+		trust   secret.Text
+		want    Want
+	}{
+		{"client certificate", tls.VersionTLS12, ours.Client(t), Want{Code: probe.CodeOK}},
+		{"no client certificate, TLS 1.2", tls.VersionTLS12, ours.PEM(), Want{Code: probe.CodeTLSClientCertRequired, Phase: probe.PhaseTLS}},
+		{"no client certificate, TLS 1.3", tls.VersionTLS13, ours.PEM(), Want{Code: probe.CodeTLSClientCertRequired, Phase: probe.PhaseTLS}},
+		{"foreign client certificate, TLS 1.2", tls.VersionTLS12, foreignClient(t, ours, rogue), Want{Code: probe.CodeTLSClientCertRejected, Phase: probe.PhaseTLS}},
+		{"foreign client certificate, TLS 1.3", tls.VersionTLS13, foreignClient(t, ours, rogue), Want{Code: probe.CodeTLSClientCertRejected, Phase: probe.PhaseTLS}},
+	} {
+		expected, ok := s.expected(tc.name, tc.want)
+		if tc.want = expected; !ok {
+			continue
+		}
+		t.Run(tc.name, func(t *testing.T) {
+			t.Parallel()
+			config := ours.WantsClient(good, tc.version)
+			server := Serve(t, func(srv *Server, conn net.Conn) { s.Accept(srv, conn, config) })
+			target := s.target(server.Addr)
+			target.TLS = &probe.TLS{Verify: probe.VerifyFull, Certificate: tc.trust}
+			r := s.check(t, target, tc.want)
+			if logins := server.Logins(); (logins == 1) != r.OK() {
+				t.Errorf("%d logins arrived in a test that ended with %s", logins, r.Code)
+			}
+		})
+	}
+}
+
+// foreignClient is a client of an authority that the server does not know, with
+// the one that the client is to trust.
+func foreignClient(tb testing.TB, ours, rogue *Authority) secret.Text {
+	tb.Helper()
+	return secret.New(rogue.Client(tb).Reveal() + ours.PEM().Reveal())
 }
 
 // judgeTLS checks warning and evidence of a handshake.
@@ -214,11 +264,17 @@ func (s *Suite) judgeTLS(t *testing.T, r probe.Report, config *tls.Config, warne
 			t.Errorf("the tls phase is %s with code %q, want %s with %q", row.State, row.Code, wantState, warned)
 		}
 	}
-	if config == nil || config.MaxVersion == tls.VersionTLS11 {
-		return // no handshake came about
+	switch r.Code {
+	case probe.CodeTLSVersion, probe.CodeTLSCipher, probe.CodeTLSNotSupported:
+		return // no handshake came as far as a certificate
+	default:
 	}
-	if r.Evidence.TLS == nil || r.Evidence.TLS.SHA256 == "" || r.Evidence.TLS.Subject != "CN=dialtone test server" {
-		t.Errorf("evidence of the handshake: %+v", r.Evidence.TLS)
+	if config == nil {
+		return
+	}
+	e := r.Evidence.TLS
+	if e == nil || e.SHA256 == "" || e.Subject == "" || e.Modes.Full != e.Verdict || (e.Verdict == probe.CodeOK) != (len(e.Findings) == 0) && warned == "" {
+		t.Errorf("evidence of the handshake: %+v", e)
 	}
 }
 

@@ -52,6 +52,11 @@ func TestConformance(t *testing.T) { //nolint:paralleltest // it looks for gorou
 		Upgrade: func(conn net.Conn) error { return sqlservertest.Await(conn, sqlservertest.FullEncryption) },
 		Huge:    []byte{0x04, 0x01, 0xff, 0xff, 0, 0, 1, 0},
 		Endless: endless, EndlessPhase: probe.PhaseLogin,
+		// TLS inside of packets goes to 1.2 only.
+		Verdicts: map[string]probetest.Want{
+			"no client certificate, TLS 1.3":      {Code: probe.CodeTLSVersion, Phase: probe.PhaseTLS},
+			"foreign client certificate, TLS 1.3": {Code: probe.CodeTLSVersion, Phase: probe.PhaseTLS},
+		},
 		Busy: func(conn net.Conn) {
 			_ = sqlservertest.Serve(conn, sqlservertest.Config{Busy: []sqlservertest.Error{{
 				Number: 17809, State: 2, Class: 20, Text: "Could not connect because the maximum number of '2' user connections has already been reached.",
