@@ -57,6 +57,8 @@ func sample(l probe.Language) summary {
 				Evidence: probe.Evidence{Warnings: []probe.Code{probe.CodeTLSNameMismatch}, TLS: &probe.TLSEvidence{
 					Subject: "CN=db", Issuer: "CN=authority", Names: []string{"db.example", "10.0.0.7"},
 					NotBefore: began.AddDate(-1, 0, 0), NotAfter: began.AddDate(1, 0, 0),
+					Modes:    probe.TLSModes{None: probe.CodeOK, CA: probe.CodeOK, Full: probe.CodeTLSNameMismatch},
+					Findings: []probe.TLSFinding{{Code: probe.CodeTLSNameMismatch, Subject: "CN=db", Detail: "x509: not for this name"}},
 				}},
 			}),
 			add("mysql", "10.0.0.1", 3306, "app", refused),
@@ -67,6 +69,42 @@ func sample(l probe.Language) summary {
 			add("oracle", "10.0.0.3", 1521, "scott", probe.Refused(probe.CodeEngineUnsupported, began)),
 			add("mysql", "10.0.0.4", 3306, "root", probe.Refused(probe.CodeCancelled, began)),
 		},
+	}
+}
+
+// Everything that is known of a certificate is said, in one line each.
+func TestCertificateLines(t *testing.T) {
+	t.Parallel()
+	l := look{language: probe.English}
+	for _, tc := range []struct {
+		found probe.TLSFinding
+		want  string
+	}{
+		{
+			probe.TLSFinding{Code: probe.CodeTLSUntrusted, Subject: "CN=db", Issuer: "CN=ca", IssuerKeyID: "ab12"},
+			"tls_cert_untrusted: CN=db, wants the issuer CN=ca, of the key ab12",
+		},
+		{probe.TLSFinding{Code: probe.CodeTLSUntrusted, Subject: "CN=db", Issuer: "CN=db"}, "tls_cert_untrusted: CN=db"},
+		{probe.TLSFinding{Code: probe.CodeTLSExpired, Subject: "CN=db", Days: 3}, "tls_cert_expired: CN=db, 3 days ago"},
+		{probe.TLSFinding{Code: probe.CodeTLSNotYetValid, Subject: "CN=db", Days: 3}, "tls_cert_not_yet_valid: CN=db, in 3 days"},
+		{probe.TLSFinding{Code: probe.CodeTLSWeakSignature, Subject: "CN=db", Detail: "SHA1-RSA"}, "tls_cert_weak_signature: CN=db (SHA1-RSA)"},
+		{probe.TLSFinding{Code: probe.CodeTLSChainOrder}, "tls_chain_order"},
+	} {
+		if got := l.flaw(tc.found); got != tc.want {
+			t.Errorf("flaw() = %q, want %q", got, tc.want)
+		}
+	}
+	r := probe.Refused(probe.CodeCertChecksum, time.Now())
+	r.Evidence.Facts = map[string]string{
+		"certificate_field": "ssl_cert_key", "certificate_fault": "it does not fit", "checksum_given": "ab", "checksum_algorithm": "MD5",
+		"checksum_of_content": "cd", "checksum_of_base64": "ef",
+	}
+	want := []string{
+		"given as: ssl_cert_key", "what is wrong: it does not fit", "checksum given: ab", "which has the length of: MD5",
+		"SHA-256 of the content: cd", "SHA-256 of its Base64: ef",
+	}
+	if diff := cmp.Diff(want, l.details(r, false)); diff != "" {
+		t.Errorf("details (-want +got):\n%s", diff)
 	}
 }
 

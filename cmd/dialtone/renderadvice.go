@@ -64,7 +64,7 @@ func (l look) advice(b *bytes.Buffer, all []outcome) {
 		if f.owner != "" {
 			l.paragraph(b, "  ", "  ", l.say("Who must act: ", "处理方：")+l.owner(f.owner))
 		}
-		if f.warning {
+		if f.warning && endsSomewhere(f.code) {
 			// The words of the table are those of a failure.
 			l.paragraph(b, "  ", "  ", l.say("The test went on, since this was not demanded. Where it is, it ends here:", "本次未强制要求该项，测试已继续；若强制要求，测试将在此终止："))
 		}
@@ -76,6 +76,17 @@ func (l look) advice(b *bytes.Buffer, all []outcome) {
 				l.paragraph(b, "     ", "       ", detail)
 			}
 		}
+	}
+}
+
+// endsSomewhere says whether there is a strictness at which the code of a warning
+// fails a test.
+func endsSomewhere(code probe.Code) bool {
+	switch code {
+	case probe.CodeTLSChainOrder, probe.CodeTLSWeakKey, probe.CodeTLSNegativeSerial:
+		return false
+	default:
+		return true
 	}
 }
 
@@ -111,13 +122,14 @@ func (l look) details(r probe.Report, warning bool) []string {
 		say("what answers there looks like", "应答方疑似", e.LooksLike)
 	}
 	if e.TLS != nil && (warning || r.Phase == probe.PhaseTLS) {
-		text := e.TLS.Subject
-		if len(e.TLS.Names) > 0 {
-			text += l.say(", for ", "，适用于 ") + strings.Join(e.TLS.Names, ", ")
+		for _, text := range l.handshake(e.TLS) {
+			all = append(all, printable(text))
 		}
-		text += fmt.Sprintf(l.say(", valid from %s to %s", "，有效期 %s 至 %s"), e.TLS.NotBefore.Format("2006-01-02"), e.TLS.NotAfter.Format("2006-01-02"))
-		say("certificate", "证书", text)
-		say("issued by", "签发者", e.TLS.Issuer)
+	}
+	if r.Phase == probe.PhaseInput {
+		for _, text := range l.handedIn(e.Facts) {
+			all = append(all, printable(text))
+		}
 	}
 	if !warning {
 		say("address", "地址", e.Address)
