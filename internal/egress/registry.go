@@ -10,9 +10,10 @@ import (
 	"strings"
 )
 
-// The IANA special-purpose registries, with the columns that matter here.
-// A file fetched from IANA may take their place: columns are found by name,
-// footnotes are skipped.
+// The IANA special-purpose registries as IANA publishes them, of November 2026
+// (iana.org/assignments/iana-ipv4-special-registry/iana-ipv4-special-registry-1.csv,
+// and likewise for IPv6). A newer file may take their place: columns are found
+// by name, footnotes are skipped.
 var (
 	//go:embed iana/ipv4.csv
 	ianaIPv4 string
@@ -29,7 +30,8 @@ type block struct {
 // registry holds blocks, the most specific first.
 type registry []block
 
-// parseRegistry reads one registry file. What is "N/A" counts as not global.
+// parseRegistry reads one registry file. What is "N/A", or left empty because
+// the assignment has ended, counts as not global.
 func parseRegistry(text string) (registry, error) {
 	r := csv.NewReader(strings.NewReader(text))
 	head, err := r.Read()
@@ -72,7 +74,7 @@ func reachable(field string) (bool, error) {
 	switch bare(field) {
 	case "True":
 		return true, nil
-	case "False", "N/A":
+	case "False", "N/A", "":
 		return false, nil
 	default:
 		return false, fmt.Errorf("globally reachable is %q", field)
