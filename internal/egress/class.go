@@ -26,6 +26,48 @@ const (
 	ClassPort         Class = "port"          // a rule has it, with other ports; port 0 is denied always
 )
 
+// Classes lists them all.
+func Classes() []Class {
+	return []Class{
+		ClassLoopback, ClassUnspecified, ClassLinkLocal, ClassMetadata, ClassMulticast, ClassEmbeddedIPv4, ClassOwn,
+		ClassTransport, ClassResolver, ClassPrivate, ClassReserved, ClassNotListed, ClassPort,
+	}
+}
+
+// Meaning says in words why the class is denied, for operators.
+func (c Class) Meaning() string {
+	switch c {
+	case ClassLoopback:
+		return "it is this machine itself"
+	case ClassUnspecified:
+		return "it is no address of a host"
+	case ClassLinkLocal:
+		return "it is link-local"
+	case ClassMetadata:
+		return "a cloud hands out credentials there"
+	case ClassMulticast:
+		return "it is multicast or broadcast"
+	case ClassEmbeddedIPv4:
+		return "it is IPv6 that a gateway turns into IPv4"
+	case ClassOwn:
+		return "it is a store, a queue or a listener of this service"
+	case ClassTransport:
+		return "it is not TCP"
+	case ClassResolver:
+		return "the caller's DNS server may not be asked"
+	case ClassPrivate:
+		return "it is for private use, and no rule has it"
+	case ClassReserved:
+		return "it is reserved for a special purpose, and no rule has it"
+	case ClassNotListed:
+		return "no rule has it"
+	case ClassPort:
+		return "the rules that have it do not have the port"
+	default:
+		return ""
+	}
+}
+
 // ranges tells addresses apart. It is immutable.
 type ranges struct {
 	metadata      []netip.Addr

@@ -7,6 +7,7 @@
 package egress
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"net/netip"
@@ -40,6 +41,8 @@ type Config struct {
 	Open bool
 	// Mode is ModeEnforce or ModeReport. Default ModeEnforce.
 	Mode Mode
+	// DNSPort is where callers' DNS servers are asked. Default 53.
+	DNSPort uint16
 	// Report is told of each denial, also of those that are only noted. It is
 	// called on the path of a probe, concurrently. Default: nobody.
 	Report func(Decision)
@@ -70,10 +73,9 @@ type Scope struct {
 
 // Policy judges destinations. It is immutable and safe for concurrent use.
 type Policy struct {
-	cfg     Config
-	ranges  *ranges
-	own     own
-	dnsPort uint16 // 53; tests have a server elsewhere
+	cfg    Config
+	ranges *ranges
+	own    own
 }
 
 // New makes a Policy. The error names every problem.
@@ -86,6 +88,7 @@ func New(cfg Config) (*Policy, error) {
 	default:
 		problems = append(problems, fmt.Errorf("egress mode %q is neither %s nor %s", cfg.Mode, ModeEnforce, ModeReport))
 	}
+	cfg.DNSPort = cmp.Or(cfg.DNSPort, 53)
 	if cfg.Report == nil {
 		cfg.Report = func(Decision) {}
 	}
@@ -106,7 +109,7 @@ func New(cfg Config) (*Policy, error) {
 	if len(problems) > 0 {
 		return nil, errors.Join(problems...)
 	}
-	return &Policy{cfg: cfg, ranges: ranges, own: newOwn(cfg.Own), dnsPort: 53}, nil
+	return &Policy{cfg: cfg, ranges: ranges, own: newOwn(cfg.Own)}, nil
 }
 
 // CheckAddr says whether the address may be dialled: nil or a *DeniedError.
@@ -138,6 +141,8 @@ type verdict struct {
 	always bool
 	host   string
 	addr   netip.AddrPort
+	basis  Basis // why it allows
+	rule   *Rule // that which allows, or has the destination with other ports
 }
 
 // settle applies the mode to a verdict and reports a denial.
@@ -145,7 +150,7 @@ func (p *Policy) settle(s Scope, v verdict, report func(Decision)) error {
 	if v.class == "" {
 		return nil
 	}
-	enforced := v.always || p.cfg.Mode != ModeReport
+	enforced := p.enforces(v)
 	report(Decision{Scope: s, Host: v.host, Addr: v.addr, Class: v.class, Enforced: enforced})
 	if !enforced {
 		return nil
@@ -156,6 +161,9 @@ func (p *Policy) settle(s Scope, v verdict, report func(Decision)) error {
 	}
 	return denied
 }
+
+// enforces says whether a denial is more than noted.
+func (p *Policy) enforces(v verdict) bool { return v.always || p.cfg.Mode != ModeReport }
 
 // judge decides on an address that host, in canonical form, resolved to; host
 // is empty for a literal.
@@ -172,14 +180,16 @@ func (p *Policy) judge(s Scope, host string, ap netip.AddrPort) verdict {
 	default:
 		v.class = p.ranges.never(a)
 	}
-	if v.class == ClassLoopback && p.loopback(s, a, port) {
-		return verdict{}
+	if v.class == ClassLoopback {
+		return p.loopback(s, v)
 	}
-	if v.class != "" {
+	switch {
+	case v.class != "":
 		return v
-	}
-	if p.cfg.Open || s.Network == networkEIP && p.ranges.global(a) {
-		return verdict{}
+	case p.cfg.Open:
+		return verdict{basis: BasisOpen}
+	case s.Network == networkEIP && p.ranges.global(a):
+		return verdict{basis: BasisPublic}
 	}
 	v.always, v.class = false, p.ranges.unlisted(a)
 	for i := range p.cfg.Rules {
@@ -188,26 +198,28 @@ func (p *Policy) judge(s Scope, host string, ap netip.AddrPort) verdict {
 			continue
 		}
 		if rule.port(port) {
-			return verdict{}
+			return verdict{basis: BasisRule, rule: rule}
 		}
-		v.class = ClassPort
+		v.class, v.rule = ClassPort, rule
 	}
 	return v
 }
 
-func (p *Policy) loopback(s Scope, a netip.Addr, port uint16) bool {
+// loopback lifts the denial of a loopback address where the configuration means
+// this one.
+func (p *Policy) loopback(s Scope, denied verdict) verdict {
 	if p.cfg.Open {
-		return true
+		return verdict{basis: BasisOpen}
 	}
 	if !p.cfg.Local {
-		return false
+		return denied
 	}
 	for i := range p.cfg.Rules {
-		if rule := &p.cfg.Rules[i]; rule.applies(s) && rule.opensLoopback(a, port) {
-			return true
+		if rule := &p.cfg.Rules[i]; rule.applies(s) && rule.opensLoopback(denied.addr.Addr(), denied.addr.Port()) {
+			return verdict{basis: BasisRule, rule: rule}
 		}
 	}
-	return false
+	return denied
 }
 
 // judgeName decides whether a name may be looked up. It may if its addresses
@@ -218,8 +230,11 @@ func (p *Policy) judgeName(s Scope, name string, port uint16) verdict {
 		v.class, v.always = ClassPort, true
 		return v
 	}
-	if p.cfg.Open || s.Network == networkEIP {
-		return verdict{}
+	switch {
+	case p.cfg.Open:
+		return verdict{basis: BasisOpen}
+	case s.Network == networkEIP:
+		return verdict{basis: BasisPublic}
 	}
 	v.class = ClassNotListed
 	for i := range p.cfg.Rules {
@@ -228,9 +243,9 @@ func (p *Policy) judgeName(s Scope, name string, port uint16) verdict {
 			continue
 		}
 		if rule.port(port) {
-			return verdict{}
+			return verdict{basis: BasisRule, rule: rule}
 		}
-		v.class = ClassPort
+		v.class, v.rule = ClassPort, rule
 	}
 	return v
 }

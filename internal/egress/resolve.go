@@ -107,7 +107,7 @@ func (e *Edge) ask(ctx context.Context, name string) (answer, error) {
 	query, source := name, resolverSystem
 	asking := &inquiry{edge: e, sockets: map[net.Conn]struct{}{}}
 	if e.scope.DNS.IsValid() {
-		asking.server = netip.AddrPortFrom(e.scope.DNS.Unmap(), e.policy.dnsPort)
+		asking.server = netip.AddrPortFrom(e.scope.DNS.Unmap(), e.policy.cfg.DNSPort)
 		if err := e.mayAsk(asking.server); err != nil {
 			return answer{}, err
 		}

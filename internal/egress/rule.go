@@ -26,10 +26,35 @@ type Rule struct {
 	Networks []string
 	// Projects to which it is allowed. Empty: all.
 	Projects []string
+	// Line is where it stands in its file, counted from 1; 0 if in none.
+	Line int
 }
 
 // PortRange is a range of ports, both ends included.
 type PortRange struct{ First, Last uint16 }
+
+// String gives the rule as a line of a rule file.
+func (r *Rule) String() string {
+	destination := r.Host
+	if r.Prefix.IsValid() {
+		destination = r.Prefix.String()
+	}
+	ports := make([]string, len(r.Ports))
+	for i, p := range r.Ports {
+		ports[i] = strconv.Itoa(int(p.First))
+		if p.Last != p.First {
+			ports[i] += "-" + strconv.Itoa(int(p.Last))
+		}
+	}
+	return strings.Join([]string{destination, listed(ports), listed(r.Networks), listed(r.Projects)}, " ")
+}
+
+func listed(items []string) string {
+	if len(items) == 0 {
+		return "*"
+	}
+	return strings.Join(items, ",")
+}
 
 // maxRuleLine bounds one line of a rule file.
 const maxRuleLine = 64 << 10
@@ -58,6 +83,7 @@ func ParseRules(r io.Reader) ([]Rule, error) {
 			problems = append(problems, fmt.Errorf("line %d: %w", number, err))
 			continue
 		}
+		rule.Line = number
 		rules = append(rules, rule)
 	}
 	if err := lines.Err(); err != nil {

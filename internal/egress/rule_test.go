@@ -27,15 +27,24 @@ func TestParseRules(t *testing.T) {
 	want := []egress.Rule{
 		{
 			Prefix: netip.MustParsePrefix("10.0.0.0/8"), Ports: []egress.PortRange{{First: 5432, Last: 5432}, {First: 6000, Last: 6010}},
-			Networks: []string{"vpc", "vpc-*"}, Projects: []string{"p1", "p2"},
+			Networks: []string{"vpc", "vpc-*"}, Projects: []string{"p1", "p2"}, Line: 3,
 		},
-		{Prefix: netip.MustParsePrefix("192.168.7.9/32")},
-		{Prefix: netip.MustParsePrefix("fd00::/8"), Ports: []egress.PortRange{{First: 1, Last: 65535}}},
-		{Host: ".db.example.com", Ports: []egress.PortRange{{First: 3306, Last: 3306}}, Networks: []string{"eip"}},
-		{Host: "one_db.example", Projects: []string{"p3"}},
+		{Prefix: netip.MustParsePrefix("192.168.7.9/32"), Line: 4},
+		{Prefix: netip.MustParsePrefix("fd00::/8"), Ports: []egress.PortRange{{First: 1, Last: 65535}}, Line: 5},
+		{Host: ".db.example.com", Ports: []egress.PortRange{{First: 3306, Last: 3306}}, Networks: []string{"eip"}, Line: 6},
+		{Host: "one_db.example", Projects: []string{"p3"}, Line: 7},
 	}
 	if diff := cmp.Diff(want, got, byValue[netip.Prefix]()); diff != "" {
 		t.Errorf("ParseRules() (-want +got):\n%s", diff)
+	}
+	// Written out, they are read as they were.
+	var lines strings.Builder
+	for _, rule := range got {
+		fmt.Fprintf(&lines, "%s\n", &rule)
+	}
+	again, err := egress.ParseRules(strings.NewReader("\n\n" + lines.String()))
+	if diff := cmp.Diff(want, again, byValue[netip.Prefix]()); diff != "" || err != nil {
+		t.Errorf("ParseRules() of the rules' own text: %v (-want +got):\n%s", err, diff)
 	}
 }
 
