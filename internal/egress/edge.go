@@ -115,11 +115,11 @@ func (e *Edge) Dial(ctx context.Context, network, address string) (net.Conn, err
 	defer end()
 	host, port, err := destination(network, address)
 	if err != nil {
-		return nil, e.refused(err)
+		return nil, e.refused(err, port)
 	}
 	addrs, err := e.find(ctx, host, port)
 	if err != nil {
-		return nil, e.refused(err)
+		return nil, e.refused(err, port)
 	}
 	name := canonical(host)
 	if _, err := netip.ParseAddr(host); err == nil {
@@ -166,8 +166,9 @@ func destination(network, address string) (string, uint16, error) {
 }
 
 // refused takes a dial that was denied out of the budget, or a driver that is
-// sent to forbidden places could try for ever.
-func (e *Edge) refused(err error) error {
+// sent to forbidden places could try for ever. The evidence has the name, not
+// what it resolved to.
+func (e *Edge) refused(err error, port uint16) error {
 	denied, ok := errors.AsType[*DeniedError](err)
 	if !ok {
 		return err
@@ -175,7 +176,11 @@ func (e *Edge) refused(err error) error {
 	if !e.spend(&e.dials) {
 		return ErrDialBudget
 	}
-	e.dialled(Dial{Host: denied.Host, Addr: denied.Addr, Start: time.Now(), Err: denied})
+	addr := denied.Addr
+	if denied.Host != "" {
+		addr = netip.AddrPortFrom(netip.Addr{}, port)
+	}
+	e.dialled(Dial{Host: denied.Host, Addr: addr, Start: time.Now(), Err: denied})
 	return err
 }
 

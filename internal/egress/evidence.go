@@ -40,7 +40,7 @@ type Evidence struct {
 type Dial struct {
 	// Host is the name that was dialled; empty for a literal address.
 	Host string
-	// Addr is the address; not valid if the name was denied.
+	// Addr is the address; of a name that was denied, only the port is set.
 	Addr  netip.AddrPort
 	Start time.Time
 	Took  time.Duration

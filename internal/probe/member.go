@@ -67,8 +67,12 @@ func (s *Session) Members(ctx context.Context, members []Member, prove func(cont
 func (s *Session) member(ctx context.Context, m Member, prove func(context.Context, *Session) error) MemberResult {
 	gate := &loginGate{}
 	_ = gate.pass(ctx, func(context.Context) error { return errors.New("no login at a member") })
+	start := time.Now()
 	child := s.run.open(ctx, m.Address, gate)
-	code, phase, _ := s.run.try(ctx, child, prove)
+	code, phase, seen := s.run.try(ctx, child, prove)
 	rows, _ := child.trace.finish(phase, code)
+	if forbidden(code, seen) {
+		s.run.deny(ctx, start)
+	}
 	return MemberResult{Address: s.printable(m.Address.String()), Role: s.printable(m.Role), Code: code, Reached: lastPassed(rows)}
 }

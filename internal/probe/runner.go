@@ -19,9 +19,9 @@ type RunnerConfig struct {
 	Timeout time.Duration
 	// Limits bound what one address of a test may use. See egress.Limits.
 	Limits egress.Limits
-	// Denial is the least time that a forbidden target takes, so that it cannot
-	// be told by the clock whether a name was looked up. Default 250 ms;
-	// negative: none.
+	// Denial is the time that a forbidden address takes, or a multiple of it if
+	// a look-up was longer, so that the clock does not tell what was looked up.
+	// Default 250 ms; negative: none.
 	Denial time.Duration
 	// OnPanic is told of a prober that panicked; the value may hold anything
 	// the other side sent, so only the stack is given. Default: nothing.
@@ -159,12 +159,13 @@ func (r *run) one(ctx context.Context, address Address, login bool, left int) (R
 		ctx, cancel = context.WithTimeout(ctx, time.Until(deadline)/time.Duration(left))
 		defer cancel()
 	}
+	start := time.Now()
 	s := r.open(ctx, address, r.gate)
 	s.Login = login
 	code, phase, seen := r.try(ctx, s, r.prober.Probe)
 	rows, evidence := s.trace.finish(phase, code)
-	if code == CodeTargetNotAllowed && !seen.Used.IsValid() {
-		r.deny(ctx)
+	if forbidden(code, seen) {
+		r.deny(ctx, start)
 		return denied(rows), nil
 	}
 	addEdge(&evidence, r.target, seen, code)
@@ -194,9 +195,20 @@ func (r *run) try(ctx context.Context, s *Session, prove func(context.Context, *
 	return code, phase, seen
 }
 
-// deny waits until a denial has taken its time.
-func (r *run) deny(ctx context.Context) {
-	timer := time.NewTimer(time.Until(r.start.Add(r.runner.cfg.Denial)))
+// forbidden says whether the policy refused the address itself, not one that
+// the other side sent us to.
+func forbidden(code Code, seen egress.Evidence) bool {
+	return code == CodeTargetNotAllowed && !seen.Used.IsValid()
+}
+
+// deny waits until a denial has taken its time. Up to that everything before
+// it, a look-up perhaps, is hidden; what takes longer shows in steps.
+func (r *run) deny(ctx context.Context, start time.Time) {
+	step := r.runner.cfg.Denial
+	if step <= 0 {
+		return
+	}
+	timer := time.NewTimer(step - time.Since(start)%step)
 	defer timer.Stop()
 	select {
 	case <-timer.C:
@@ -267,7 +279,11 @@ func addEdge(e *Evidence, t *Target, seen egress.Evidence, code Code) {
 		e.Local = seen.Local.String()
 	}
 	for _, d := range seen.Dials {
-		e.Dials = append(e.Dials, DialEvidence{Address: d.Addr.String(), Code: dialCode(d.Err), DurationMS: millis(d.Took)})
+		address := d.Addr.String()
+		if !d.Addr.IsValid() { // a name that was denied
+			address = Address{d.Host, d.Addr.Port()}.String()
+		}
+		e.Dials = append(e.Dials, DialEvidence{Address: address, Code: dialCode(d.Err), DurationMS: millis(d.Took)})
 	}
 	e.BytesIn, e.BytesOut = seen.BytesIn, seen.BytesOut
 	if e.LooksLike == "" && code != CodeOK {

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"net/netip"
 	"os"
 	"strings"
 	"syscall"
@@ -461,9 +462,14 @@ func TestRunDeniesAlike(t *testing.T) {
 		t.Fatal(err)
 	}
 	var reports []probe.Report
-	for _, host := range []string{"127.0.0.1", "localhost", "169.254.169.254", "no-such-host.invalid"} {
+	for _, at := range []struct{ host, network string }{
+		{"127.0.0.1", "vpc"}, {"169.254.169.254", "vpc"},
+		{"localhost", "vpc"}, {"no-such-host.invalid", "vpc"}, // there only what is listed may be looked up
+		{"localhost", "eip"}, // and there every name
+	} {
+		host := at.host
 		target := toy(probe.Address{Host: host, Port: 1})
-		target.Network = "vpc" // where only what is listed may be looked up
+		target.Network = at.network
 		start := time.Now()
 		r, err := runner.Run(t.Context(), target)
 		if err != nil {
@@ -482,6 +488,39 @@ func TestRunDeniesAlike(t *testing.T) {
 	}
 	if reports[0].Code != probe.CodeTargetNotAllowed {
 		t.Errorf("code = %s, want %s", reports[0].Code, probe.CodeTargetNotAllowed)
+	}
+}
+
+// Where a server sends us to is told as it was named: what a name of ours
+// resolves to is not for callers.
+func TestForbiddenRedirectsKeepTheirAddress(t *testing.T) {
+	t.Parallel()
+	here := quiet(t)
+	for _, tc := range []struct{ network, to string }{{"eip", "localhost:1"}, {"eip", "169.254.169.254:80"}, {"vpc", "internal.example:5432"}} {
+		t.Run(tc.to, func(t *testing.T) {
+			t.Parallel()
+			p := scripted(func(ctx context.Context, s *probe.Session) error {
+				if err := talk(ctx, s); err != nil {
+					return err
+				}
+				_, err := s.Dial(ctx, "tcp", tc.to)
+				return err
+			})
+			only := probetest.Only(t, netip.MustParseAddrPort(here.String()))
+			runner, err := probe.NewRunner(only, []probe.Prober{p}, probe.RunnerConfig{Timeout: time.Second})
+			if err != nil {
+				t.Fatal(err)
+			}
+			target := toy(here)
+			target.Network = tc.network
+			r, err := runner.Run(t.Context(), target)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if n := len(r.Evidence.Dials); n != 2 || r.Evidence.Dials[n-1].Address != tc.to || r.Code != probe.CodeTargetNotAllowed {
+				t.Errorf("Run() = %s, dials %+v; want the second to %s", r.Code, r.Evidence.Dials, tc.to)
+			}
+		})
 	}
 }
 
