@@ -1,6 +1,6 @@
 // Command dialtone tests database connections: as a service in one process
 // (up), once from the command line (test), and as the tool for what the api
-// and the worker need around them (migrate, keys).
+// and the worker need around them (migrate, keys, egress).
 package main
 
 import (
@@ -32,6 +32,7 @@ type cli struct {
 	Test    testCommand    `cmd:"" help:"Test endpoints once, and say what is wrong with each."`
 	Migrate migrateCommand `cmd:"" help:"Bring the Postgres schema to this binary's version."`
 	Keys    keysCommand    `cmd:"" help:"Make and change the keyset that seals secrets."`
+	Egress  egressCommand  `cmd:"" help:"Explain what the allow-list lets be tested."`
 }
 
 // console is where a command talks to its user.

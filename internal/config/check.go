@@ -193,15 +193,15 @@ func (c Work) Check() error {
 		p.addf("DIALTONE_WORKER_NETWORKS must name a network")
 	}
 	for i, n := range c.WorkerNetworks {
-		if !network(n) {
+		if !IsNetwork(n) {
 			p.addf("DIALTONE_WORKER_NETWORKS: network %d is not eip, vpn, vpc or vpc-ID, with an ID of letters, digits, dots, dashes and underscores", i+1)
 		}
 	}
 	return p.err()
 }
 
-// network says whether s can be the name of a network, and so of a queue.
-func network(s string) bool {
+// IsNetwork says whether s can be the name of a network, and so of a queue.
+func IsNetwork(s string) bool {
 	kind, id, single := strings.Cut(s, "-")
 	switch {
 	case !single:

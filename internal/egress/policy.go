@@ -237,15 +237,21 @@ func (p *Policy) judgeName(s Scope, name string, port uint16) verdict {
 		return verdict{basis: BasisPublic}
 	}
 	v.class = ClassNotListed
+	var byRange *Rule
 	for i := range p.cfg.Rules {
 		rule := &p.cfg.Rules[i]
-		if !rule.applies(s) || rule.Host != "" && !rule.names(name) {
-			continue
-		}
-		if rule.port(port) {
+		switch {
+		case !rule.applies(s) || rule.Host != "" && !rule.names(name):
+		case !rule.port(port):
+			v.class, v.rule = ClassPort, rule
+		case rule.Host != "":
 			return verdict{basis: BasisRule, rule: rule}
+		case byRange == nil:
+			byRange = rule
 		}
-		v.class, v.rule = ClassPort, rule
+	}
+	if byRange != nil {
+		return verdict{basis: BasisRule, rule: byRange}
 	}
 	return v
 }
