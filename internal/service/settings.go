@@ -116,14 +116,16 @@ func OpenAuth(a config.Auth, box *secret.Box) (*auth.Verifier, error) {
 }
 
 // OpenPolicy reads the allow-list and adds our own addresses, which no rule
-// can open. denied is told of every denial; nil means nobody.
-func OpenPolicy(log *slog.Logger, e config.Egress, own []netip.AddrPort, denied func(class string, enforced bool)) (*egress.Policy, error) {
+// can open. denied is told of every denial, and the log as well; nil means
+// nobody.
+func OpenPolicy(log *slog.Logger, e config.Egress, own []netip.AddrPort, denied func(project, class string, enforced bool)) (*egress.Policy, error) {
 	cfg := egress.Config{
 		Own: append(slices.Clone(own), e.EgressOwn...), Local: e.EgressLocal == "allow", Mode: egress.Mode(e.EgressMode),
 		Report: func(d egress.Decision) {
-			log.Warn("address denied", "project", d.Scope.Project, "network", d.Scope.Network, "class", d.Class, "enforced", d.Enforced)
+			log.Warn("address denied", "project", d.Scope.Project, "network", d.Scope.Network,
+				"host", d.Host, "address", address(d.Addr), "port", d.Addr.Port(), "class", d.Class, "enforced", d.Enforced)
 			if denied != nil {
-				denied(string(d.Class), d.Enforced)
+				denied(d.Scope.Project, string(d.Class), d.Enforced)
 			}
 		},
 	}
@@ -164,6 +166,14 @@ func Probers(allowRecoverable bool, k config.Kerberos) ([]probe.Prober, error) {
 		}
 	}
 	return engines.All(cfg), nil
+}
+
+// address is empty where a name was denied before its look-up.
+func address(ap netip.AddrPort) string {
+	if !ap.IsValid() {
+		return ""
+	}
+	return ap.Addr().String()
 }
 
 // OpenRunner makes what makes probes. panicked is told of a driver that

@@ -57,7 +57,7 @@ func TestOwnServersStayDeniedWhateverTheListSays(t *testing.T) {
 	var told []string
 	policy, err := service.OpenPolicy(slog.New(slog.DiscardHandler),
 		config.Egress{EgressAllowFile: list, EgressMode: "report", EgressLocal: "deny"}, []netip.AddrPort{store},
-		func(class string, _ bool) { told = append(told, class) })
+		func(project, class string, _ bool) { told = append(told, project+" "+class) })
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -68,7 +68,7 @@ func TestOwnServersStayDeniedWhateverTheListSays(t *testing.T) {
 	if err := policy.CheckAddr(scope, netip.MustParseAddrPort("10.1.2.4:5432")); err != nil {
 		t.Errorf("a listed address: %v", err)
 	}
-	if len(told) != 1 || told[0] != "own" {
+	if len(told) != 1 || told[0] != "p own" {
 		t.Errorf("told of %v, want one denial of our own", told)
 	}
 }

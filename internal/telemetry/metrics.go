@@ -7,6 +7,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
 
+	"dialtone/internal/egress"
 	"dialtone/internal/probe"
 )
 
@@ -35,6 +36,7 @@ type Metrics struct {
 	loginsSent     *prometheus.CounterVec
 	probePanics    *prometheus.CounterVec
 	egressDenied   *prometheus.CounterVec
+	denials        *denials
 	probeDuration  *prometheus.HistogramVec
 	phaseDuration  *prometheus.HistogramVec
 	queueWait      *prometheus.HistogramVec
@@ -104,6 +106,8 @@ func (m *Metrics) makeProbes() {
 	m.loginsSent = m.counters("dialtone_logins_sent_total", "Probes that sent credentials.", "engine")
 	m.probePanics = m.counters("dialtone_probe_panics_total", "Drivers that panicked.", "engine")
 	m.egressDenied = m.counters("dialtone_egress_denied_total", "Addresses that the policy denied, by class; enforced is false in report mode.", "class", "enforced")
+	m.denials = newDenials()
+	m.registry.MustRegister(m.denials)
 	m.probeDuration = m.histograms("dialtone_probe_duration_seconds", "Time of one probe.", fine(), "engine")
 	m.phaseDuration = m.histograms("dialtone_probe_phase_duration_seconds", "Time of one phase of a probe.", fine(), "engine", "phase")
 	m.queueWait = m.histograms("dialtone_queue_wait_seconds", "Time that a test was due before a worker claimed it.", coarse(), "lane")
@@ -116,6 +120,10 @@ func (m *Metrics) makeProbes() {
 	// What happens rarely, if ever, is there from the beginning: an increase
 	// is seen only from one scrape to the next, so that the first panic would
 	// raise no alert.
+	for _, class := range egress.Classes() {
+		m.egressDenied.WithLabelValues(string(class), "true")
+		m.egressDenied.WithLabelValues(string(class), "false")
+	}
 	for _, e := range engines() {
 		m.reportsDropped.WithLabelValues(e)
 		m.loginsSent.WithLabelValues(e)

@@ -129,6 +129,8 @@ func TestMetricsCount(t *testing.T) {
 		{"dialtone_redis_pool_timeouts_total", nil, 1},
 		{"dialtone_probe_panics_total", labels{"engine": "mysql"}, 1},
 		{"dialtone_egress_denied_total", labels{"class": "loopback", "enforced": "true"}, 1},
+		{"dialtone_egress_denied_total", labels{"class": "private", "enforced": "false"}, 0},
+		{"dialtone_egress_denied_recent", labels{"project": "p1"}, 1},
 	} {
 		if got := value(t, g, tt.name, tt.labels); got != tt.want && (!math.IsNaN(got) || !math.IsNaN(tt.want)) {
 			t.Errorf("%s%v = %v, want %v", tt.name, tt.labels, got, tt.want)

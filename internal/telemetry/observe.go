@@ -139,8 +139,11 @@ func (m *Metrics) Completed(done []batch.Completion) { m.batchesCompleted.Add(fl
 // Panicked counts a driver that panicked.
 func (m *Metrics) Panicked(e probe.Engine) { m.probePanics.WithLabelValues(engine(e)).Inc() }
 
-// Denied counts an address that the egress policy denied. class comes from
-// the policy's closed set.
-func (m *Metrics) Denied(class string, enforced bool) {
+// Denied counts an address that the egress policy denied to a project. class
+// comes from the policy's closed set.
+func (m *Metrics) Denied(project, class string, enforced bool) {
 	m.egressDenied.WithLabelValues(class, strconv.FormatBool(enforced)).Inc()
+	if enforced {
+		m.denials.add(project)
+	}
 }

@@ -60,7 +60,7 @@ func Metrics() *telemetry.Metrics {
 	}
 	m.Completed([]batch.Completion{{BatchID: "b"}})
 	m.Panicked(probe.MySQL)
-	m.Denied("loopback", true)
+	m.Denied("p1", "loopback", true)
 	return m
 }
 
