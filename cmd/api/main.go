@@ -65,6 +65,7 @@ func run(ctx context.Context, args []string, getenv func(string) string, stdout,
 	if err != nil {
 		return fmt.Errorf("listen: %w", err)
 	}
+	p.Announce(l.Addr())
 	return p.Run(ctx,
 		func(ctx context.Context) error { return api.Run(ctx, l) },
 		func(ctx context.Context) {

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"net"
 	"os"
 	"os/signal"
 	"slices"
@@ -51,6 +52,8 @@ type Process struct {
 	admin   *telemetry.Admin
 	hangups chan os.Signal
 	pause   time.Duration
+	// listeners are those beside the admin listener.
+	listeners []net.Addr
 	// background runs beside the part.
 	background []func(context.Context)
 }
@@ -160,7 +163,7 @@ func (p *Process) redisPolicy(ctx context.Context) error {
 // is bad.
 func (p *Process) OpenRunner(ctx context.Context, cfg config.Worker) (runner *probe.Runner, reload func(context.Context), err error) {
 	own := &ownServers{list: func(ctx context.Context) []string {
-		return slices.Concat(p.Store.Servers(), p.Redis.Servers(), p.Redis.Members(ctx), []string{p.admin.Addr().String()})
+		return slices.Concat(p.Store.Servers(), p.Redis.Servers(), p.Redis.Members(ctx), []string{p.admin.Addr().String()}, p.announced(ctx))
 	}}
 	open := func(ctx context.Context) (*egress.Policy, error) {
 		return OpenPolicy(p.Log, cfg.Egress, own.look(ctx), p.Metrics.Denied)
@@ -207,6 +210,7 @@ func (p *Process) Run(ctx context.Context, part func(context.Context) error, rel
 	var shown error
 	running.Go(func() { shown = p.admin.Run(showing) })
 	running.Go(func() { p.reloads(showing, reload) })
+	running.Go(func() { p.announce(showing) })
 	for _, do := range p.background {
 		running.Go(func() { do(showing) })
 	}
