@@ -67,7 +67,7 @@ func TestExplainJSON(t *testing.T) {
 	t.Parallel()
 	env := allowList(t, "10.20.0.0/16 3306 vpc *")
 	for args, want := range map[string]string{
-		"10.20.1.2:3306 --network vpc --project p": `{"destination":"10.20.1.2:3306","project":"p","network":"vpc","mode":"enforce","outcome":"allowed","basis":"rule","reason":"a rule has it","rule":{"line":1,"text":"10.20.0.0/16 3306 vpc *"}}`,
+		"10.20.1.2:3306 --network vpc --project p":    `{"destination":"10.20.1.2:3306","project":"p","network":"vpc","mode":"enforce","outcome":"allowed","basis":"rule","reason":"a rule has it","rule":{"line":1,"text":"10.20.0.0/16 3306 vpc *"}}`,
 		"10.0.0.1:1 --project p --egress-mode report": `{"destination":"10.0.0.1:1","project":"p","network":"eip","mode":"report","outcome":"denied","class":"private","reported":true,"reason":"it is for private use, and no rule has it"}`,
 	} {
 		got := call(t, "", env, append([]string{"egress", "explain", "--json"}, strings.Fields(args)...)...)

@@ -1,6 +1,7 @@
 package egress_test
 
 import (
+	"context"
 	"crypto/rand"
 	"fmt"
 	"log/slog"
@@ -15,6 +16,7 @@ import (
 	"dialtone/internal/probe"
 	"dialtone/internal/probe/cassandra/cassandratest"
 	"dialtone/internal/probe/mongodb/mongodbtest"
+	"dialtone/internal/probe/oracle/oracletest"
 	"dialtone/internal/probe/probetest"
 	"dialtone/internal/probe/redis/redistest"
 	"dialtone/internal/probe/sqlserver/sqlservertest"
@@ -52,6 +54,7 @@ func rows() []row {
 		{engine: probe.Kafka, serve: serveKafka, sends: toName, complete: func(t *probe.Target) {
 			t.Kafka = &probe.KafkaSecurity{Protocol: "PLAINTEXT"}
 		}},
+		{engine: probe.Oracle, serve: serveOracle, sends: toName},
 		{engine: probe.Redis, serve: serveRedis, sends: inVain, complete: database("1")},
 		{engine: probe.RedisCluster, serve: serveRedisCluster, sends: toName, complete: database("0")},
 		{engine: probe.GaussRedis, serve: serveRedisCluster, sends: toName, complete: database("0")},
@@ -153,6 +156,16 @@ func serveRedisCluster(conn net.Conn, to *probe.Address) {
 
 func redisServer() *redistest.Server {
 	return &redistest.Server{Users: map[string]string{probetest.User: probetest.Password}}
+}
+
+// serveOracle is a listener. One that sends its clients elsewhere does so again
+// if that is itself.
+func serveOracle(conn net.Conn, to *probe.Address) {
+	s := &oracletest.Server{User: probetest.User, Password: probetest.Password, Service: probetest.Database}
+	if to != nil {
+		s.Redirect = fmt.Sprintf("(ADDRESS=(PROTOCOL=tcp)(HOST=%s)(PORT=%d))", to.Host, to.Port)
+	}
+	s.Serve(context.Background(), conn)
 }
 
 func serveSQLServer(conn net.Conn, to *probe.Address) {
