@@ -93,7 +93,7 @@ type Egress struct {
 	EgressAllowFile string           `env:"DIALTONE_EGRESS_ALLOW_FILE" placeholder:"FILE" help:"List of addresses that may be tested beside the public ones; read again on SIGHUP."`
 	EgressMode      string           `env:"DIALTONE_EGRESS_MODE" default:"enforce" oneof:"enforce,report" help:"'enforce' the policy, or only 'report' in the log what it would deny."`
 	EgressLocal     string           `env:"DIALTONE_EGRESS_LOCAL" default:"deny" oneof:"deny,allow" help:"Loopback addresses: 'deny' them, or 'allow' those that the list of addresses has with their ports, as in 127.0.0.0/8 5432 * *."`
-	EgressOwn       []netip.AddrPort `env:"DIALTONE_EGRESS_OWN" sep:"," placeholder:"IP:PORT" help:"Addresses of our own, separated by commas, that are never dialled, beside those of Postgres, Redis and the worker's own listener: the api's listeners, load balancers, replicas."`
+	EgressOwn       []netip.AddrPort `env:"DIALTONE_EGRESS_OWN" sep:"," placeholder:"IP:PORT" help:"Addresses of our own, separated by commas, that are never dialled, beside those of Postgres, Redis and the listeners of api and workers, which are known: load balancers, translated addresses, replicas."`
 	EgressDials     int              `env:"DIALTONE_EGRESS_DIALS" default:"4" help:"Most TCP connections for one address of a test, from 1."`
 	EgressReadLimit Bytes            `env:"DIALTONE_EGRESS_READ_LIMIT" default:"1MiB" help:"Most bytes read from one address of a test, such as 1MiB."`
 }

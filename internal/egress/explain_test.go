@@ -17,6 +17,7 @@ func TestExplain(t *testing.T) {
 		"127.0.0.9        5432       *    *",
 		"0.0.0.0/0        *          vpn  p2",
 		".db.example.com  5432       vpc  *",
+		"one.example      3306       eip  *",
 	}
 	config := egress.Config{
 		Local: true, Own: []netip.AddrPort{netip.MustParseAddrPort("10.1.0.1:5432")},
@@ -54,6 +55,7 @@ func TestExplain(t *testing.T) {
 		{"name of another project", "p3", "vpn", "a.db.example.com", 3306, want{"denied", "", "port", 3, false}},
 		{"name by its own rule and by a range", "p1", "vpc", "a.db.example.com", 5432, want{"depends", "rule", "", 5, false}},
 		{"name by a range", "p1", "vpc", "db.example", 5432, want{"depends", "rule", "", 1, false}},
+		{"name on eip by a rule", "p1", "eip", "one.example", 3306, want{"depends", "rule", "", 6, false}},
 		{"name on eip", "p1", "eip", "db.example", 1, want{"depends", "public", "", 0, false}},
 		{"port zero", "p1", "eip", "db.example", 0, want{"denied", "", "port", 0, true}},
 	} {

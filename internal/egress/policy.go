@@ -230,11 +230,8 @@ func (p *Policy) judgeName(s Scope, name string, port uint16) verdict {
 		v.class, v.always = ClassPort, true
 		return v
 	}
-	switch {
-	case p.cfg.Open:
+	if p.cfg.Open {
 		return verdict{basis: BasisOpen}
-	case s.Network == networkEIP:
-		return verdict{basis: BasisPublic}
 	}
 	v.class = ClassNotListed
 	var byRange *Rule
@@ -250,8 +247,12 @@ func (p *Policy) judgeName(s Scope, name string, port uint16) verdict {
 			byRange = rule
 		}
 	}
-	if byRange != nil {
+	switch {
+	case s.Network == networkEIP:
+		return verdict{basis: BasisPublic}
+	case byRange != nil:
 		return verdict{basis: BasisRule, rule: byRange}
+	default:
+		return v
 	}
-	return v
 }
