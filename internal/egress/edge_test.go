@@ -555,7 +555,7 @@ func TestNothingIsLeft(t *testing.T) { //nolint:paralleltest // see above
 	var probes sync.WaitGroup
 	for i := range 50 {
 		probes.Go(func() {
-			ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
+			ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 			defer cancel()
 			e := p.Open(ctx, scope, egress.Limits{ReadBytes: 1 << 16})
 			switch i % 5 {
