@@ -73,7 +73,7 @@ func (x *explainCommand) Run(ctx context.Context, c console) error {
 
 // destination checks the call.
 func (x *explainCommand) destination() (host string, port uint16, err error) {
-	if err := x.Egress.Check(); err != nil {
+	if err := x.Check(); err != nil {
 		return "", 0, err
 	}
 	if !config.IsNetwork(x.Network) {

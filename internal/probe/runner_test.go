@@ -463,9 +463,11 @@ func TestRunDeniesAlike(t *testing.T) {
 	}
 	var reports []probe.Report
 	for _, at := range []struct{ host, network string }{
-		{"127.0.0.1", "vpc"}, {"169.254.169.254", "vpc"},
-		{"localhost", "vpc"}, {"no-such-host.invalid", "vpc"}, // there only what is listed may be looked up
-		{"localhost", "eip"}, // and there every name
+		{"127.0.0.1", "vpc"},
+		{"169.254.169.254", "vpc"},
+		{"localhost", "vpc"},
+		{"no-such-host.invalid", "vpc"}, // there only what is listed may be looked up
+		{"localhost", "eip"},            // and there every name
 	} {
 		host := at.host
 		target := toy(probe.Address{Host: host, Port: 1})

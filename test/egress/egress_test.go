@@ -107,17 +107,6 @@ func refusals(r probe.Report) int {
 	return n
 }
 
-// each runs a test for every engine, with a number of its own for each.
-func each(t *testing.T, base int, do func(t *testing.T, r row, number int)) {
-	t.Helper()
-	for i, r := range rows() {
-		t.Run(string(r.engine), func(t *testing.T) {
-			t.Parallel()
-			do(t, r, base+i)
-		})
-	}
-}
-
 // TestEveryEngineIsHere: an engine without a row has proven nothing.
 func TestEveryEngineIsHere(t *testing.T) {
 	t.Parallel()
@@ -139,82 +128,94 @@ func TestEveryEngineIsHere(t *testing.T) {
 // member, as its protocol has it.
 func TestSentToAForbiddenAddress(t *testing.T) {
 	t.Parallel()
-	each(t, 1, func(t *testing.T, r row, number int) {
+	for i, r := range rows() {
 		if r.sends == nowhere {
-			return // TestANameThatRebinds has all there is
+			continue // TestANameThatRebinds has all there is
 		}
-		s := play(t, r, number, func(s *scene) *probe.Address { return s.elsewhere(s.forbidden().String()) })
-		report := s.test(t, r, s.allowed.String())
-		// It has understood where it was to go, or the server has said nothing.
-		switch r.sends {
-		case inVain:
-			if !strings.Contains(fmt.Sprint(report.Evidence), s.forbidden().String()) {
-				t.Errorf("the server's error is not in the report: %s, %+v", report.Code, report.Evidence)
+		t.Run(string(r.engine), func(t *testing.T) {
+			t.Parallel()
+			s := play(t, r, 1+i, func(s *scene) *probe.Address { return s.elsewhere(s.forbidden().String()) })
+			report := s.test(t, r, s.allowed.String())
+			// It has understood where it was to go, or the server has said nothing.
+			switch r.sends {
+			case inVain:
+				if !strings.Contains(fmt.Sprint(report.Evidence), s.forbidden().String()) {
+					t.Errorf("the server's error is not in the report: %s, %+v", report.Code, report.Evidence)
+				}
+			default:
+				if refusals(report) != 1 {
+					t.Errorf("Run() = %s in %q, members %+v, dials %+v; want one that is not allowed", report.Code, report.Phase, report.Evidence.Members, report.Evidence.Dials)
+				}
 			}
-		default:
-			if refusals(report) != 1 {
-				t.Errorf("Run() = %s in %q, members %+v, dials %+v; want one that is not allowed", report.Code, report.Phase, report.Evidence.Members, report.Evidence.Dials)
-			}
-		}
-	})
+		})
+	}
 }
 
 // TestSentToAForbiddenName: as above by a name that belongs to the address.
 func TestSentToAForbiddenName(t *testing.T) {
 	t.Parallel()
-	each(t, 51, func(t *testing.T, r row, number int) {
+	for i, r := range rows() {
 		if r.sends != toName {
-			return
+			continue
 		}
-		s := play(t, r, number, func(s *scene) *probe.Address { return s.elsewhere(elsewhereName) })
-		s.dns.answers(elsewhereName, []netip.Addr{s.forbidden()})
-		report := s.test(t, r, s.allowed.String())
-		if refusals(report) != 1 || s.dns.questions(elsewhereName) == 0 {
-			t.Errorf("Run() = %s in %q, members %+v, dials %+v, %d questions; want one that is not allowed", report.Code, report.Phase,
-				report.Evidence.Members, report.Evidence.Dials, s.dns.questions(elsewhereName))
-		}
-		if strings.Contains(fmt.Sprint(report.Evidence), s.forbidden().String()) {
-			t.Errorf("the report says what the name resolves to: %+v", report.Evidence)
-		}
-	})
+		t.Run(string(r.engine), func(t *testing.T) {
+			t.Parallel()
+			s := play(t, r, 51+i, func(s *scene) *probe.Address { return s.elsewhere(elsewhereName) })
+			s.dns.answers(elsewhereName, []netip.Addr{s.forbidden()})
+			report := s.test(t, r, s.allowed.String())
+			if refusals(report) != 1 || s.dns.questions(elsewhereName) == 0 {
+				t.Errorf("Run() = %s in %q, members %+v, dials %+v, %d questions; want one that is not allowed", report.Code, report.Phase,
+					report.Evidence.Members, report.Evidence.Dials, s.dns.questions(elsewhereName))
+			}
+			if strings.Contains(fmt.Sprint(report.Evidence), s.forbidden().String()) {
+				t.Errorf("the report says what the name resolves to: %+v", report.Evidence)
+			}
+		})
+	}
 }
 
 // TestSentToANameThatRebinds: the name belongs to the server when it is looked
 // up, and to the forbidden address when it is asked for again.
 func TestSentToANameThatRebinds(t *testing.T) {
 	t.Parallel()
-	each(t, 101, func(t *testing.T, r row, number int) {
+	for i, r := range rows() {
 		if r.sends != toName {
-			return
+			continue
 		}
-		s := play(t, r, number, func(s *scene) *probe.Address { return s.elsewhere(elsewhereName) })
-		s.dns.answers(elsewhereName, []netip.Addr{s.allowed}, []netip.Addr{s.forbidden()})
-		report := s.test(t, r, s.allowed.String())
-		if n := s.server.Accepted(); n < 2 || s.dns.questions(elsewhereName) == 0 {
-			t.Errorf("Run() = %s in %q: %d connections, want one to the name as well", report.Code, report.Phase, n)
-		}
-	})
+		t.Run(string(r.engine), func(t *testing.T) {
+			t.Parallel()
+			s := play(t, r, 101+i, func(s *scene) *probe.Address { return s.elsewhere(elsewhereName) })
+			s.dns.answers(elsewhereName, []netip.Addr{s.allowed}, []netip.Addr{s.forbidden()})
+			report := s.test(t, r, s.allowed.String())
+			if n := s.server.Accepted(); n < 2 || s.dns.questions(elsewhereName) == 0 {
+				t.Errorf("Run() = %s in %q: %d connections, want one to the name as well", report.Code, report.Phase, n)
+			}
+		})
+	}
 }
 
 // TestANameThatRebinds: the target's own name does.
 func TestANameThatRebinds(t *testing.T) {
 	t.Parallel()
-	each(t, 151, func(t *testing.T, r row, number int) {
-		s := play(t, r, number, func(*scene) *probe.Address { return nil })
-		s.dns.answers(targetName, []netip.Addr{s.allowed}, []netip.Addr{s.forbidden()})
-		if report := s.test(t, r, targetName); !report.OK() || s.dns.questions(targetName) != 1 {
-			t.Errorf("Run() = %s in %q after %d questions, want ok after 1\n%+v", report.Code, report.Phase, s.dns.questions(targetName), report.Evidence)
-		}
-		// Seen from the other side, nothing is dialled at all.
-		before := s.server.Accepted()
-		s.dns.answers(targetName, []netip.Addr{s.forbidden()}) // it has been asked for before, so this is the answer
-		if report := s.test(t, r, targetName); report.Code != probe.CodeTargetNotAllowed || s.server.Accepted() != before {
-			t.Errorf("Run() = %s in %q with %d connections, want %s and none", report.Code, report.Phase, s.server.Accepted()-before, probe.CodeTargetNotAllowed)
-		}
-		// And of two addresses the one that may be dialled is, alone.
-		s.dns.answers(targetName, []netip.Addr{s.forbidden(), s.allowed})
-		if report := s.test(t, r, targetName); !report.OK() {
-			t.Errorf("Run() = %s in %q where one of two addresses is allowed", report.Code, report.Phase)
-		}
-	})
+	for i, r := range rows() {
+		t.Run(string(r.engine), func(t *testing.T) {
+			t.Parallel()
+			s := play(t, r, 151+i, func(*scene) *probe.Address { return nil })
+			s.dns.answers(targetName, []netip.Addr{s.allowed}, []netip.Addr{s.forbidden()})
+			if report := s.test(t, r, targetName); !report.OK() || s.dns.questions(targetName) != 1 {
+				t.Errorf("Run() = %s in %q after %d questions, want ok after 1\n%+v", report.Code, report.Phase, s.dns.questions(targetName), report.Evidence)
+			}
+			// Seen from the other side, nothing is dialled at all.
+			before := s.server.Accepted()
+			s.dns.answers(targetName, []netip.Addr{s.forbidden()}) // it has been asked for before, so this is the answer
+			if report := s.test(t, r, targetName); report.Code != probe.CodeTargetNotAllowed || s.server.Accepted() != before {
+				t.Errorf("Run() = %s in %q with %d connections, want %s and none", report.Code, report.Phase, s.server.Accepted()-before, probe.CodeTargetNotAllowed)
+			}
+			// And of two addresses the one that may be dialled is, alone.
+			s.dns.answers(targetName, []netip.Addr{s.forbidden(), s.allowed})
+			if report := s.test(t, r, targetName); !report.OK() {
+				t.Errorf("Run() = %s in %q where one of two addresses is allowed", report.Code, report.Phase)
+			}
+		})
+	}
 }

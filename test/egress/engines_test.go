@@ -15,6 +15,7 @@ import (
 
 	"dialtone/internal/probe"
 	"dialtone/internal/probe/cassandra/cassandratest"
+	"dialtone/internal/probe/gaussdb/gaussdbtest"
 	"dialtone/internal/probe/mongodb/mongodbtest"
 	"dialtone/internal/probe/oracle/oracletest"
 	"dialtone/internal/probe/probetest"
@@ -50,6 +51,8 @@ func rows() []row {
 		{engine: probe.MySQL, serve: serveMySQL},
 		{engine: probe.Taurus, serve: serveMySQL},
 		{engine: probe.PostgreSQL, serve: servePostgreSQL},
+		{engine: probe.GaussDBv5, serve: serveGaussDB},
+		{engine: probe.GaussDBv5HA, serve: serveGaussDB},
 		{engine: probe.MongoDB, serve: serveMongoDB, sends: toName},
 		{engine: probe.Kafka, serve: serveKafka, sends: toName, complete: func(t *probe.Target) {
 			t.Kafka = &probe.KafkaSecurity{Protocol: "PLAINTEXT"}
@@ -124,6 +127,10 @@ func servePostgreSQL(conn net.Conn, _ *probe.Address) {
 		back.Send(&pgproto3.EmptyQueryResponse{})
 		back.Send(&pgproto3.ReadyForQuery{TxStatus: 'I'})
 	}
+}
+
+func serveGaussDB(conn net.Conn, _ *probe.Address) {
+	(&gaussdbtest.Server{User: probetest.User, Password: probetest.Password, Database: probetest.Database}).Serve(conn)
 }
 
 // serveMongoDB is the primary of a set whose other member is elsewhere.

@@ -63,11 +63,11 @@ func readKafka(conn net.Conn) (kmsg.Request, uint32) {
 	}
 	request := kmsg.RequestForKey(int16(binary.BigEndian.Uint16(frame)))
 	rest := frame[10:]
-	if client := int(binary.BigEndian.Uint16(frame[8:])); request == nil || client > len(rest) {
+	client := int(binary.BigEndian.Uint16(frame[8:])) // how long its name is
+	if request == nil || client > len(rest) {
 		return nil, 0
-	} else {
-		rest = rest[client:]
 	}
+	rest = rest[client:]
 	request.SetVersion(int16(binary.BigEndian.Uint16(frame[2:])))
 	if request.IsFlexible() { // an empty list of tags ends the header
 		if len(rest) == 0 {

@@ -64,17 +64,33 @@ func watch(t *testing.T, addr netip.AddrPort) *witness {
 		watching.Go(func() {
 			b := make([]byte, 1<<16)
 			for {
-				n, _, err := packets.ReadFromIP(b) // without the IP header, unlike Read
+				n, err := packets.Read(b) // with the IP header
 				if err != nil {
 					return
 				}
-				if n >= 4 { // TCP and UDP begin alike: source port, destination port
-					w.saw(sighting{protocol + " packet", binary.BigEndian.Uint16(b), binary.BigEndian.Uint16(b[2:])})
+				if s, ok := arrived(b[:n], addr.Addr()); ok {
+					s.protocol = protocol + " packet"
+					w.saw(s)
 				}
 			}
 		})
 	}
 	return w
+}
+
+// arrived reads the ports of an IPv4 packet to the address. Before a raw socket
+// is bound it is given packets to others as well.
+func arrived(packet []byte, to netip.Addr) (s sighting, ok bool) {
+	const shortest = 20
+	if len(packet) < shortest {
+		return s, false
+	}
+	header := int(packet[0]&0xf) * 4
+	if header < shortest || len(packet) < header+4 || netip.AddrFrom4([4]byte(packet[16:20])) != to {
+		return s, false
+	}
+	// TCP and UDP begin alike: source port, destination port.
+	return sighting{from: binary.BigEndian.Uint16(packet[header:]), to: binary.BigEndian.Uint16(packet[header+2:])}, true
 }
 
 func (w *witness) saw(s sighting) {
