@@ -183,7 +183,7 @@ func (a *attempt) dial(ctx context.Context) (net.Conn, error) {
 	if s.Target.TLS != nil {
 		s.Enter(probe.PhaseTLS)
 	}
-	a.socket = &socket{Conn: raw}
+	a.socket = &socket{Conn: raw, asked: s.Target.TLS != nil}
 	return a.socket, nil
 }
 
@@ -191,6 +191,7 @@ func (a *attempt) dial(ctx context.Context) (net.Conn, error) {
 // answer to the question for TLS.
 type socket struct {
 	net.Conn
+	asked bool // for TLS
 	heard bool
 	first byte
 }
@@ -199,7 +200,7 @@ func (c *socket) Read(p []byte) (int, error) {
 	n, err := c.Conn.Read(p)
 	if n > 0 && !c.heard {
 		c.heard, c.first = true, p[0]
-		if n == 1 && p[0] != 'S' && p[0] != 'N' {
+		if c.asked && n == 1 && p[0] != 'S' && p[0] != 'N' {
 			c.identify()
 		}
 	}

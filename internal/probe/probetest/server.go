@@ -109,7 +109,8 @@ func reset(conn net.Conn) {
 	_ = conn.Close()
 }
 
-// drip sends one byte every 100 ms.
+// drip sends one byte every 250 ms: less in a test's time than the shortest
+// message that means something.
 func drip(conn net.Conn, b []byte) {
 	closed := gone(conn)
 	for i := range b {
@@ -119,7 +120,7 @@ func drip(conn net.Conn, b []byte) {
 		select {
 		case <-closed:
 			return
-		case <-time.After(100 * time.Millisecond):
+		case <-time.After(250 * time.Millisecond):
 		}
 	}
 	<-closed
