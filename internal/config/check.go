@@ -90,7 +90,7 @@ func (c Worker) Check() error {
 		p.addf("DIALTONE_SHUTDOWN_GRACE (%s) must be longer than DIALTONE_PROBE_TIMEOUT (%s): logins under way would be cut off", c.ShutdownGrace, c.ProbeTimeout)
 	}
 	return errors.Join(p.err(), c.Admin.Check(), c.Postgres.Check(), c.Redis.Check(), c.Keys.Check(),
-		c.Work.Check(), c.Egress.Check(), c.Kerberos.Check(), c.Timeouts.Check(), c.Telemetry.Check())
+		c.Work.Check(), c.Retention.Check(), c.Egress.Check(), c.Kerberos.Check(), c.Timeouts.Check(), c.Telemetry.Check())
 }
 
 // Check joins the group's problems.
@@ -174,9 +174,18 @@ func (c Requests) Check() error {
 	var p problems
 	p.lasting("DIALTONE_JOB_CREATION_DELAY", c.JobCreationDelay, 0)
 	p.atLeast("DIALTONE_MAX_ENTRIES", c.MaxEntries, 1)
+	p.atLeast("DIALTONE_BULK_MAX", c.BulkMax, 1)
+	p.atLeast("DIALTONE_BACKLOG", c.Backlog, 0)
+	p.atLeast("DIALTONE_BULK_BACKLOG", c.BulkBacklog, 0)
+	p.atLeast("DIALTONE_STREAMS", c.Streams, 1)
+	p.lasting("DIALTONE_CALL_TIMEOUT", c.CallTimeout, 100*time.Millisecond)
+	p.lasting("DIALTONE_EVENT_TIMEOUT", c.EventTimeout, 100*time.Millisecond)
 	p.atLeast("DIALTONE_RATE_BURST", c.RateBurst, 1)
 	if c.BodyLimit < 1024 {
 		p.addf("DIALTONE_BODY_LIMIT must be at least 1KiB")
+	}
+	if c.BodyMemory < c.BodyLimit {
+		p.addf("DIALTONE_BODY_MEMORY must be at least DIALTONE_BODY_LIMIT: a body of that size could never be taken in")
 	}
 	if !(c.RateLimit >= 0 && c.RateLimit <= 1e6) { // not a number fails as well
 		p.addf("DIALTONE_RATE_LIMIT must be from 0 to 1000000")
@@ -223,6 +232,19 @@ func (c Egress) Check() error {
 	}
 	if c.EgressLocal == "allow" && c.EgressAllowFile == "" {
 		p.addf("DIALTONE_EGRESS_LOCAL=allow admits only what DIALTONE_EGRESS_ALLOW_FILE names, which is not set")
+	}
+	return p.err()
+}
+
+// leastRetention is how long an Idempotency-Key counts, whose batch must be
+// there.
+const leastRetention = 24 * time.Hour
+
+// Check joins the group's problems.
+func (c Retention) Check() error {
+	var p problems
+	if c.Retention != 0 {
+		p.lasting("DIALTONE_RETENTION", c.Retention, leastRetention)
 	}
 	return p.err()
 }

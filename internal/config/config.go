@@ -40,6 +40,7 @@ type Worker struct {
 	Redis     `embed:"" group:"Redis"`
 	Keys      `embed:"" group:"Keys"`
 	Work      `embed:"" group:"Work"`
+	Retention `embed:"" group:"Work"`
 	Egress    `embed:"" group:"Egress"`
 	Kerberos  `embed:"" group:"Kerberos"`
 	Timeouts  `embed:"" group:"Time limits, the same for api and worker"`

@@ -61,6 +61,8 @@ func TestDefaults(t *testing.T) {
 		},
 		Requests: config.Requests{
 			Jobs: "registered", JobCreationDelay: time.Second, MaxEntries: 10, BodyLimit: 16 << 20,
+			BulkMax: 1000, Backlog: 1000, BulkBacklog: 10000,
+			BodyMemory: 256 << 20, CallTimeout: 10 * time.Second, EventTimeout: 5 * time.Second, Streams: 64,
 			RateLimit: 100, RateBurst: 400, TLSVerify: "ca", ShutdownGrace: 80 * time.Second,
 		},
 		Timeouts:  timeouts(),
@@ -79,6 +81,7 @@ func TestDefaults(t *testing.T) {
 		Work: config.Work{
 			WorkerNetworks: []string{"eip", "vpn", "vpc"}, WorkerConcurrency: 256, WorkerAttempts: 3, ShutdownGrace: 20 * time.Second,
 		},
+		Retention: config.Retention{Retention: 30 * 24 * time.Hour},
 		Egress:    config.Egress{EgressMode: "enforce", EgressLocal: "deny", EgressDials: 4, EgressReadLimit: 1 << 20},
 		Timeouts:  timeouts(),
 		Telemetry: wantAPI.Telemetry,
@@ -187,6 +190,14 @@ func TestProblems(t *testing.T) {
 		{"Keystone user without Keystone", []string{"DIALTONE_KEYSTONE_USER", "u"}, []string{"mean nothing without DIALTONE_KEYSTONE_URL"}},
 		{"headers for nobody", []string{"DIALTONE_OTLP_HEADERS", "a=b"}, []string{"DIALTONE_OTLP_HEADERS means nothing without DIALTONE_OTLP_ENDPOINT"}},
 		{"rate", []string{"DIALTONE_RATE_LIMIT", "-1", "DIALTONE_RATE_BURST", "0"}, []string{"DIALTONE_RATE_LIMIT must be from 0", "DIALTONE_RATE_BURST must be at least 1"}},
+		{"bounds", []string{
+			"DIALTONE_BULK_MAX", "0", "DIALTONE_BACKLOG", "-1", "DIALTONE_BULK_BACKLOG", "-1", "DIALTONE_STREAMS", "0",
+			"DIALTONE_CALL_TIMEOUT", "1ms", "DIALTONE_EVENT_TIMEOUT", "0s", "DIALTONE_BODY_MEMORY", "1MiB",
+		}, []string{
+			"DIALTONE_BULK_MAX must be at least 1", "DIALTONE_BACKLOG must be at least 0", "DIALTONE_BULK_BACKLOG must be at least 0",
+			"DIALTONE_STREAMS must be at least 1", "DIALTONE_CALL_TIMEOUT must be at least 100ms", "DIALTONE_EVENT_TIMEOUT must be at least 100ms",
+			"DIALTONE_BODY_MEMORY must be at least DIALTONE_BODY_LIMIT",
+		}},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -198,6 +209,7 @@ func TestProblems(t *testing.T) {
 	for _, tt := range []test{
 		{"networks", []string{"DIALTONE_WORKER_NETWORKS", "eip,vpc-a:b,lan"}, []string{"network 2 is not", "network 3 is not"}},
 		{"grace too short", []string{"DIALTONE_SHUTDOWN_GRACE", "15s"}, []string{"DIALTONE_SHUTDOWN_GRACE (15s) must be longer than DIALTONE_PROBE_TIMEOUT (15s)"}},
+		{"retention shorter than a key's life", []string{"DIALTONE_RETENTION", "23h"}, []string{"DIALTONE_RETENTION must be at least 24h"}},
 		{"a KDC without a realm", []string{"DIALTONE_KERBEROS_KDC", "kdc.example,::1:x,a:b:c", "DIALTONE_KERBEROS_KEYTAB_FILE", "/k"}, []string{
 			"DIALTONE_KERBEROS_REALM and DIALTONE_KERBEROS_KDC must be set together",
 			"DIALTONE_KERBEROS_KEYTAB_FILE and DIALTONE_KERBEROS_SERVICE_HOST mean nothing without DIALTONE_KERBEROS_REALM",

@@ -71,8 +71,15 @@ type Auth struct {
 type Requests struct {
 	Jobs             string        `env:"DIALTONE_JOBS" default:"registered" oneof:"registered,any" help:"Which job ids may be tested: 'registered' ones by the rules of their status, or 'any' id as a mere label."`
 	JobCreationDelay time.Duration `env:"DIALTONE_JOB_CREATION_DELAY" default:"1s" help:"How long a created job stays in CREATING before it is in CONFIGURATION, a duration."`
-	MaxEntries       int           `env:"DIALTONE_MAX_ENTRIES" default:"10" help:"Most entries in one batch, from 1."`
+	MaxEntries       int           `env:"DIALTONE_MAX_ENTRIES" default:"10" help:"Most entries in one batch that a caller waits for, from 1."`
+	BulkMax          int           `env:"DIALTONE_BULK_MAX" default:"1000" help:"Most entries in one batch sent with 'Prefer: respond-async', from 1."`
+	Backlog          int           `env:"DIALTONE_BACKLOG" default:"1000" help:"Open tests of a project in batches that callers wait for, beyond which no more are accepted. 0: no limit."`
+	BulkBacklog      int           `env:"DIALTONE_BULK_BACKLOG" default:"10000" help:"Open tests of a project in batches sent with 'Prefer: respond-async', beyond which no more are accepted. 0: no limit."`
 	BodyLimit        Bytes         `env:"DIALTONE_BODY_LIMIT" default:"16MiB" help:"Most bytes in one request body, such as 16MiB or 65536."`
+	BodyMemory       Bytes         `env:"DIALTONE_BODY_MEMORY" default:"256MiB" help:"Most bytes of request bodies that one api process holds at once; at least DIALTONE_BODY_LIMIT."`
+	CallTimeout      time.Duration `env:"DIALTONE_CALL_TIMEOUT" default:"10s" help:"Time for a call that neither tests nor follows a batch, a duration."`
+	EventTimeout     time.Duration `env:"DIALTONE_EVENT_TIMEOUT" default:"5s" help:"Time for each look of an event stream for news, a duration."`
+	Streams          int           `env:"DIALTONE_STREAMS" default:"64" help:"Event streams that a project may have open at one api process, from 1."`
 	RateLimit        float64       `env:"DIALTONE_RATE_LIMIT" default:"100" help:"Requests per second of one project to one api process. 0: no limit."`
 	RateBurst        int           `env:"DIALTONE_RATE_BURST" default:"400" help:"Requests that a project may make at once before the rate limit holds it back, from 1."`
 	TLSVerify        string        `env:"DIALTONE_TLS_VERIFY" default:"ca" oneof:"ca,full" help:"How the certificates of tested databases are judged: 'ca' takes any name, 'full' demands the host's."`
@@ -86,6 +93,11 @@ type Work struct {
 	WorkerAttempts           int           `env:"DIALTONE_WORKER_ATTEMPTS" default:"3" help:"Most probes for one test, from 1. None is made again once a login was sent."`
 	AllowRecoverablePassword bool          `env:"DIALTONE_ALLOW_RECOVERABLE_PASSWORD" default:"false" help:"Permit logins in which a server that has not proven its identity could read the password."`
 	ShutdownGrace            time.Duration `env:"DIALTONE_SHUTDOWN_GRACE" default:"20s" help:"How long a stop waits for probes that have sent a login, a duration. Longer than DIALTONE_PROBE_TIMEOUT, or they end as interrupted."`
+}
+
+// Retention is what is forgotten.
+type Retention struct {
+	Retention time.Duration `env:"DIALTONE_RETENTION" default:"720h" help:"How long a batch is kept once it is done, a duration from 24h. 0: for ever."`
 }
 
 // Egress is which addresses may be dialled.
