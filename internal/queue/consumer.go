@@ -24,7 +24,8 @@ type ConsumerConfig struct {
 	// one.
 	Networks []string
 	// Concurrency is how many tasks run at once. Default 256: probes wait much
-	// and compute little.
+	// and compute little. Bulk tasks have at most three quarters of the places,
+	// where there is more than one.
 	Concurrency int
 	// Servers is how many asynq servers share them. One fetches one group of
 	// tasks after the other; more help only where tasks take next to no time.
@@ -227,10 +228,10 @@ func (c *Consumer) Stop() {
 // handler is what asynq calls.
 func (c *Consumer) handler(f *fetcher) asynq.HandlerFunc {
 	return func(ctx context.Context, t *asynq.Task) (result error) {
-		defer f.out.Add(-1)
+		queue, _ := asynq.GetQueueName(ctx)
+		defer f.done(queue)
 		c.running.Add(1)
 		defer c.running.Add(-1)
-		queue, _ := asynq.GetQueueName(ctx)
 		task, err := parseTask(queue, t.Payload())
 		if err != nil || t.Type() != taskType {
 			// Somebody else's, and it would never become one of ours.

@@ -8,6 +8,8 @@ import (
 	"sync/atomic"
 	"time"
 
+	"dialtone/internal/batch"
+
 	"github.com/redis/go-redis/v9"
 )
 
@@ -24,14 +26,17 @@ type fetcher struct {
 	redis.UniversalClient
 	waker  *waker
 	queues []*source
-	// slots is how many tasks the server runs at once, most how many are
-	// fetched in one round trip.
-	slots, most int
-	maxWait     time.Duration
+	// slots is how many tasks the server runs at once, bulkSlots how many of
+	// them may be bulk, most how many are fetched in one round trip.
+	slots, bulkSlots, most int
+	maxWait                time.Duration
 
 	recognised atomic.Bool
-	// out counts the tasks given to asynq whose handler has not returned.
-	out atomic.Int64
+	// out counts the tasks given to asynq whose handler has not returned,
+	// bulkOut those of them, and of the buffer, that are bulk.
+	out, bulkOut atomic.Int64
+	// bulkFull says that bulk queues were left out of the last question.
+	bulkFull atomic.Bool
 	// wake has room for one: a wake-up while nobody waits is not lost.
 	wake chan struct{}
 	// asking is taken while Redis is asked for tasks.
@@ -54,6 +59,7 @@ type fetcher struct {
 type source struct {
 	name   string
 	weight int
+	bulk   bool
 	// want is how many tasks to ask for next: more after each full answer.
 	want int
 }
@@ -77,13 +83,36 @@ const fetchPause = 250 * time.Millisecond
 
 func newFetcher(client redis.UniversalClient, w *waker, weights map[string]int, slots, most int, maxWait time.Duration) *fetcher {
 	f := &fetcher{
-		UniversalClient: client, waker: w, slots: slots, most: most, maxWait: maxWait,
+		UniversalClient: client, waker: w, slots: slots, bulkSlots: bulkSlots(slots), most: most, maxWait: maxWait,
 		wake: make(chan struct{}, 1), asking: make(chan struct{}, 1), closing: make(chan struct{}), forwards: map[string]int64{},
 	}
 	for name, weight := range weights {
-		f.queues = append(f.queues, &source{name: name, weight: weight, want: min(firstWant, most)})
+		f.queues = append(f.queues, &source{name: name, weight: weight, bulk: isBulk(name), want: min(firstWant, most)})
 	}
 	return f
+}
+
+// bulkSlots is how many of a server's slots bulk tasks may have. A probe cannot
+// be put aside once it is begun, so somebody who waits needs a slot that no bulk
+// task can be in.
+func bulkSlots(slots int) int { return max(1, slots-(slots+3)/4) }
+
+// isBulk says whether a queue is one of the lane bulk.
+func isBulk(queue string) bool {
+	lane, _, ok := parseName(queue)
+	return ok && lane == batch.Bulk
+}
+
+// done takes note of a task whose handler has returned.
+func (f *fetcher) done(queue string) {
+	f.out.Add(-1)
+	if !isBulk(queue) {
+		return
+	}
+	f.bulkOut.Add(-1)
+	if f.bulkFull.Swap(false) {
+		f.awake() // there is room again for those that were left out
+	}
 }
 
 // EvalSha sees asynq's scripts.
@@ -230,13 +259,27 @@ func (f *fetcher) fetch(ctx context.Context, lease int64) (int, error) {
 	f.asking <- struct{}{}
 	defer func() { <-f.asking }()
 	room := min(max(f.slots-int(f.out.Load()), 1), f.most)
+	f.bulkFull.Store(true) // before the look, or a task that ends meanwhile wakes nobody
+	bulkRoom := f.bulkSlots - int(f.bulkOut.Load())
+	if bulkRoom > 0 {
+		f.bulkFull.Store(false)
+	}
 	queues := f.order()
 	for len(queues) > 0 && !f.isClosed() {
 		var asked []*ask
 		for left := room; left > 0 && len(queues) > 0; queues = queues[1:] {
 			a := &ask{source: queues[0], n: min(queues[0].want, left)}
+			if a.source.bulk {
+				if a.n = min(a.n, bulkRoom); a.n <= 0 {
+					continue
+				}
+				bulkRoom -= a.n
+			}
 			asked = append(asked, a)
 			left -= a.n
+		}
+		if len(asked) == 0 {
+			break
 		}
 		tasks, err := f.pull(ctx, asked, lease)
 		if len(tasks) > 0 {
@@ -353,6 +396,11 @@ func (f *fetcher) keep(ctx context.Context, tasks []fetched) {
 	closed := f.closed
 	if !closed {
 		f.buffer = append(f.buffer, tasks...)
+		for _, t := range tasks {
+			if isBulk(t.queue) {
+				f.bulkOut.Add(1)
+			}
+		}
 	}
 	f.mu.Unlock()
 	if closed {
