@@ -36,14 +36,15 @@ type upCommand struct {
 
 	AllowRecoverablePassword bool `env:"DIALTONE_ALLOW_RECOVERABLE_PASSWORD" help:"Permit logins in which a server that has not proven its identity could read the password."`
 
-	config.Egress   `embed:"" group:"Egress"`
-	config.Kerberos `embed:"" group:"Kerberos"`
-	config.Timeouts `embed:"" group:"Time limits"`
+	config.Retention `embed:""`
+	config.Egress    `embed:"" group:"Egress"`
+	config.Kerberos  `embed:"" group:"Kerberos"`
+	config.Timeouts  `embed:"" group:"Time limits"`
 }
 
 // Run serves until ctx ends.
 func (u *upCommand) Run(ctx context.Context, c console) error {
-	if err := errors.Join(u.Egress.Check(), u.Kerberos.Check(), u.Timeouts.Check()); err != nil {
+	if err := errors.Join(u.Retention.Check(), u.Egress.Check(), u.Kerberos.Check(), u.Timeouts.Check()); err != nil {
 		return usageError{err}
 	}
 	log := slog.New(slog.NewTextHandler(c.stderr, &slog.HandlerOptions{Level: u.LogLevel}))
@@ -91,7 +92,7 @@ func (u *upCommand) Run(ctx context.Context, c console) error {
 	}
 	work := config.Work{WorkerNetworks: []string{"eip", "vpn", "vpc"}, WorkerConcurrency: 64, WorkerAttempts: 3, ShutdownGrace: u.ProbeTimeout + u.LeaseSlack}
 	name := service.Name("up")
-	requests := config.Requests{Jobs: "registered", ShutdownGrace: u.Wait + u.TaskSlack}
+	requests := config.Requests{Jobs: "registered", Backlog: 1000, BulkBacklog: 10_000, ShutdownGrace: u.Wait + u.TaskSlack}
 	if u.AnyJob {
 		requests.Jobs = "any"
 	}
@@ -99,7 +100,7 @@ func (u *upCommand) Run(ctx context.Context, c console) error {
 	if err != nil {
 		return err
 	}
-	worker, err := service.NewWorker(log, store, redis, runner, nil, nil, service.WorkerSettings(name, work, u.Timeouts))
+	worker, err := service.NewWorker(log, store, redis, runner, nil, nil, service.WorkerSettings(name, work, u.Retention, u.Timeouts))
 	if err != nil {
 		return err
 	}

@@ -21,6 +21,7 @@ import (
 	"dialtone/internal/auth"
 	"dialtone/internal/batch"
 	"dialtone/internal/job"
+	"dialtone/internal/secret"
 )
 
 //go:embed openapi.yaml
@@ -38,10 +39,29 @@ type Submitter interface {
 	Submit(ctx context.Context, r batch.Request) (batch.Batch, error)
 }
 
-// Waiter waits for a batch that was submitted to be waited for. It is a
-// batch.Hub.
+// Waiter waits for a batch: one that was submitted to be waited for, or one
+// that was found by its key. It is a batch.Hub.
 type Waiter interface {
 	Wait(ctx context.Context, id string) error
+	Join(ctx context.Context, id string) error
+}
+
+// Keys remembers what requests with an Idempotency-Key became. It is a
+// batch.Keys.
+type Keys interface {
+	Once(key string, request secret.Text) batch.Once
+	Recall(ctx context.Context, project string, o batch.Once) (batch.Recalled, error)
+	Hold(project, key, batchID string) (end func(ctx context.Context, answer []byte))
+}
+
+// Canceller ends batches that nobody wants any more. It is a batch.Canceller.
+type Canceller interface {
+	Cancel(ctx context.Context, project, id string) error
+}
+
+// Ender ends batches whose caller has waited long enough; see batch.Ender.
+type Ender interface {
+	ExpireBatch(ctx context.Context, id string) error
 }
 
 // Batches reads batches; see batch.Reader.
@@ -82,6 +102,11 @@ type Observer interface {
 	Answered(b batch.Batch, results []batch.Result, waited time.Duration)
 	// Streams: so many event streams more or less are open.
 	Streams(change int)
+	// Repeated: a request came with a key that was in use: it was answered from
+	// what is "stored", "joined" the batch of an api that is gone, or was refused
+	// because its answer is being made ("in_flight") or because the key stands
+	// for another request ("mismatch").
+	Repeated(outcome string)
 }
 
 // quiet is the Observer that does nothing.
@@ -90,6 +115,7 @@ type quiet struct{}
 func (quiet) Request(string, string, int, time.Duration)          {}
 func (quiet) Answered(batch.Batch, []batch.Result, time.Duration) {}
 func (quiet) Streams(int)                                         {}
+func (quiet) Repeated(string)                                     {}
 
 // Parts are what a Server works with.
 type Parts struct {
@@ -97,19 +123,21 @@ type Parts struct {
 	Submitter Submitter
 	Waiter    Waiter
 	Batches   Batches
-	Ender     batch.Ender
+	Ender     Ender
+	Canceller Canceller
+	Keys      Keys
 	JobReader JobReader
 	JobWriter JobWriter
-	// Signaler, if set, tells other processes of batches that were cancelled.
-	Signaler batch.Signaler
 	// Observer may be nil.
 	Observer Observer
 }
 
 // Config are the Server's tunables.
 type Config struct {
-	// MaxEntries is the most entries of one test request. Default 10.
-	MaxEntries int
+	// MaxEntries is the most entries of one test request, BulkEntries of one
+	// that asks for an answer at once. Defaults 10 and 1,000.
+	MaxEntries  int
+	BulkEntries int
 	// MaxObjects is the most endpoints in one property of the cluster call.
 	// Default 64.
 	MaxObjects int
@@ -157,6 +185,7 @@ type Config struct {
 
 func (c Config) withDefaults() Config {
 	c.MaxEntries = cmp.Or(c.MaxEntries, 10)
+	c.BulkEntries = cmp.Or(c.BulkEntries, 1000)
 	c.MaxObjects = cmp.Or(c.MaxObjects, 64)
 	c.MaxBody = cmp.Or(c.MaxBody, 16<<20)
 	c.BodyMemory = cmp.Or(c.BodyMemory, max(256<<20, c.MaxBody))
@@ -183,7 +212,7 @@ func (c Config) withDefaults() Config {
 func (c Config) validate() error {
 	var errs []error
 	for name, n := range map[string]int64{
-		"MaxEntries": int64(c.MaxEntries), "MaxObjects": int64(c.MaxObjects), "MaxBody": c.MaxBody, "BodyMemory": c.BodyMemory, "BodyTimeout": int64(c.BodyTimeout),
+		"MaxEntries": int64(c.MaxEntries), "BulkEntries": int64(c.BulkEntries), "MaxObjects": int64(c.MaxObjects), "MaxBody": c.MaxBody, "BodyMemory": c.BodyMemory, "BodyTimeout": int64(c.BodyTimeout),
 		"Wait": int64(c.Wait), "SubmitTimeout": int64(c.SubmitTimeout), "EndTimeout": int64(c.EndTimeout),
 		"CallTimeout": int64(c.CallTimeout), "Streams": int64(c.Streams), "EventTimeout": int64(c.EventTimeout),
 		"Burst": int64(c.Burst), "EventPoll": int64(c.EventPoll), "Heartbeat": int64(c.Heartbeat),
@@ -222,7 +251,7 @@ func New(log *slog.Logger, parts Parts, cfg Config) (*Server, error) {
 	if err := cfg.validate(); err != nil {
 		return nil, err
 	}
-	r, err := newReader(cfg.MaxEntries, cfg.MaxObjects)
+	r, err := newReader(cfg.MaxObjects)
 	if err != nil {
 		return nil, fmt.Errorf("api: %w", err)
 	}

@@ -42,16 +42,10 @@ func (s operations) GetBatch(ctx context.Context, r wire.GetBatchRequestObject) 
 // CancelBatch ends a batch.
 func (s operations) CancelBatch(ctx context.Context, r wire.CancelBatchRequestObject) (wire.CancelBatchResponseObject, error) {
 	x := exchangeOf(ctx)
-	done, err := s.parts.Ender.Cancel(ctx, x.caller.Project, r.BatchID)
-	if err != nil {
+	if err := s.parts.Canceller.Cancel(ctx, x.caller.Project, r.BatchID); err != nil {
 		return nil, err
 	}
 	x.batch = r.BatchID
-	if s.parts.Signaler != nil && len(done) > 0 {
-		if err := s.parts.Signaler.Signal(ctx, done); err != nil { // a hint only
-			s.log.WarnContext(ctx, "cancelled batch not signalled", "batch", r.BatchID, "error", err)
-		}
-	}
 	b, tests, err := s.parts.Batches.Batch(ctx, x.caller.Project, r.BatchID)
 	if err != nil {
 		return nil, err

@@ -15,30 +15,28 @@ import (
 // TestClusterConnections is the cluster call (contract 2).
 func (s operations) TestClusterConnections(ctx context.Context, r wire.TestClusterConnectionsRequestObject) (wire.TestClusterConnectionsResponseObject, error) {
 	x := exchangeOf(ctx)
-	entries, problems := s.clusters(*r.Body)
+	entries, problems := s.clusters(*r.Body, s.mostEntries(x))
 	problems = append(x.problems, problems...)
 	if err := refused(problems); err != nil {
 		return nil, err
 	}
-	b, results, err := s.test(ctx, job.Cluster, entries)
-	if err != nil {
-		return nil, err
-	}
-	if x.async {
-		return wire.TestClusterConnections202JSONResponse{Body: batchView(b), Headers: wire.TestClusterConnections202ResponseHeaders{
-			Location: batchPath(b), PreferenceApplied: "respond-async", XBatchID: b.ID,
-		}}, nil
-	}
-	answer := wire.TestClusterConnectionsResponse{Results: []wire.ClusterResult{}, Count: len(results)}
-	for i, result := range results {
-		one := wire.ClusterResult{ID: entries[i].JobID, Status: wire.True, Success: result.OK}
-		if !result.OK {
-			one.Status = wire.False
-			one.ErrorCode, one.ErrorMsg = failure(result, true, x.language)
+	return s.test(ctx, job.Cluster, entries, func(b batch.Batch, results []batch.Result) answer {
+		if x.async {
+			return wire.TestClusterConnections202JSONResponse{Body: batchView(b), Headers: wire.TestClusterConnections202ResponseHeaders{
+				Location: batchPath(b), PreferenceApplied: "respond-async", XBatchID: b.ID,
+			}}.VisitTestClusterConnectionsResponse
 		}
-		answer.Results = append(answer.Results, one)
-	}
-	return wire.TestClusterConnections200JSONResponse{Body: answer, Headers: wire.TestClusterConnections200ResponseHeaders{XBatchID: b.ID}}, nil
+		body := wire.TestClusterConnectionsResponse{Results: []wire.ClusterResult{}, Count: len(results)}
+		for i, result := range results {
+			one := wire.ClusterResult{ID: entries[i].JobID, Status: wire.True, Success: result.OK}
+			if !result.OK {
+				one.Status = wire.False
+				one.ErrorCode, one.ErrorMsg = failure(result, true, x.language)
+			}
+			body.Results = append(body.Results, one)
+		}
+		return wire.TestClusterConnections200JSONResponse{Body: body, Headers: wire.TestClusterConnections200ResponseHeaders{XBatchID: b.ID}}.VisitTestClusterConnectionsResponse
+	})
 }
 
 // property reads the JSON text in a property: a list of endpoints, or one.

@@ -3,6 +3,7 @@ package api
 import (
 	"context"
 	"log/slog"
+	"net/http"
 	"strconv"
 	"time"
 
@@ -20,31 +21,29 @@ var _ wire.StrictServerInterface = operations{}
 // TestConnections is the connection call (contract 1).
 func (s operations) TestConnections(ctx context.Context, r wire.TestConnectionsRequestObject) (wire.TestConnectionsResponseObject, error) {
 	x := exchangeOf(ctx)
-	entries, problems := s.connections(*r.Body)
+	entries, problems := s.connections(*r.Body, s.mostEntries(x))
 	problems = append(x.problems, problems...)
 	problems = append(problems, twice(r.Body.Jobs)...)
 	if err := refused(problems); err != nil {
 		return nil, err
 	}
-	b, results, err := s.test(ctx, job.Connection, entries)
-	if err != nil {
-		return nil, err
-	}
-	if x.async {
-		return wire.TestConnections202JSONResponse{Body: batchView(b), Headers: wire.TestConnections202ResponseHeaders{
-			Location: batchPath(b), PreferenceApplied: "respond-async", XBatchID: b.ID,
-		}}, nil
-	}
-	answer := wire.TestConnectionsResponse{Results: []wire.ConnectionResult{}, Count: len(results)}
-	for i, result := range results {
-		one := wire.ConnectionResult{ID: entries[i].JobID, Status: wire.ConnectionResultStatusSuccess, Success: result.OK}
-		if !result.OK {
-			one.Status = wire.ConnectionResultStatusFailed
-			one.ErrorCode, one.ErrorMsg = failure(result, false, x.language)
+	return s.test(ctx, job.Connection, entries, func(b batch.Batch, results []batch.Result) answer {
+		if x.async {
+			return wire.TestConnections202JSONResponse{Body: batchView(b), Headers: wire.TestConnections202ResponseHeaders{
+				Location: batchPath(b), PreferenceApplied: "respond-async", XBatchID: b.ID,
+			}}.VisitTestConnectionsResponse
 		}
-		answer.Results = append(answer.Results, one)
-	}
-	return wire.TestConnections200JSONResponse{Body: answer, Headers: wire.TestConnections200ResponseHeaders{XBatchID: b.ID}}, nil
+		body := wire.TestConnectionsResponse{Results: []wire.ConnectionResult{}, Count: len(results)}
+		for i, result := range results {
+			one := wire.ConnectionResult{ID: entries[i].JobID, Status: wire.ConnectionResultStatusSuccess, Success: result.OK}
+			if !result.OK {
+				one.Status = wire.ConnectionResultStatusFailed
+				one.ErrorCode, one.ErrorMsg = failure(result, false, x.language)
+			}
+			body.Results = append(body.Results, one)
+		}
+		return wire.TestConnections200JSONResponse{Body: body, Headers: wire.TestConnections200ResponseHeaders{XBatchID: b.ID}}.VisitTestConnectionsResponse
+	})
 }
 
 // endpoint takes an entry of the connection call over.
@@ -95,13 +94,22 @@ func ruleProblem(path, field string, p batch.Problem) problem {
 	return problem{path: join(path, field), code: code, why: p.Why}
 }
 
+// mostEntries is how many entries a test request may have: more where nobody
+// waits for them.
+func (s *Server) mostEntries(x *exchange) int {
+	if x.async {
+		return s.cfg.BulkEntries
+	}
+	return s.cfg.MaxEntries
+}
+
 // tooMany refuses requests with more entries than we take.
-func (r reader) tooMany(n int) []problem {
-	if n <= r.maxEntries {
+func tooMany(n, most int) []problem {
+	if n <= most {
 		return nil
 	}
-	most := strconv.Itoa(r.maxEntries)
-	return []problem{{path: "jobs", code: codeInvalid, why: probe.Words{English: "it must hold at most " + most + " items", Chinese: "最多包含 " + most + " 项"}}}
+	text := strconv.Itoa(most)
+	return []problem{{path: "jobs", code: codeInvalid, why: probe.Words{English: "it must hold at most " + text + " items", Chinese: "最多包含 " + text + " 项"}}}
 }
 
 // twice finds entries for the same end of the same job. The same job with both
@@ -125,42 +133,85 @@ func twice(jobs []wire.TestEndPoint) []problem {
 	return problems
 }
 
-// test accepts a batch and, unless the caller asked for an answer at once,
-// waits for it: not longer than the wait, and never empty-handed.
-func (s *Server) test(ctx context.Context, call job.Call, entries []batch.RequestEntry) (batch.Batch, []batch.Result, error) {
+// answer writes the response of either test call.
+type answer func(w http.ResponseWriter) error
+
+// VisitTestConnectionsResponse implements wire.TestConnectionsResponseObject.
+func (a answer) VisitTestConnectionsResponse(w http.ResponseWriter) error { return a(w) }
+
+// VisitTestClusterConnectionsResponse implements
+// wire.TestClusterConnectionsResponseObject.
+func (a answer) VisitTestClusterConnectionsResponse(w http.ResponseWriter) error { return a(w) }
+
+// render makes the answer of a batch; results are nil if nobody waited for them.
+type render func(b batch.Batch, results []batch.Result) answer
+
+// test carries a request out, once if it has a key. Whatever is known of the
+// body apart from the entries is let go: callers wait long.
+func (s *Server) test(ctx context.Context, call job.Call, entries []batch.RequestEntry, render render) (answer, error) {
 	x := exchangeOf(ctx)
+	if x.key != "" {
+		return s.testOnce(ctx, call, entries, render)
+	}
 	x.tree = nil
+	accepting, cancel := s.accepting(ctx)
+	b, err := s.submit(accepting, call, entries, nil)
+	cancel()
+	if err != nil {
+		return nil, err
+	}
+	results, _, err := s.wait(ctx, b, entries, s.parts.Waiter.Wait)
+	if err != nil {
+		return nil, err
+	}
+	return render(b, results), nil
+}
+
+// accepting bounds all that is done to accept a batch. A caller that goes away
+// does not stop its batch, not even half-way in.
+func (s *Server) accepting(ctx context.Context) (context.Context, context.CancelFunc) {
+	return context.WithTimeout(context.WithoutCancel(ctx), s.cfg.SubmitTimeout)
+}
+
+// submit accepts a batch.
+func (s *Server) submit(ctx context.Context, call job.Call, entries []batch.RequestEntry, once *batch.Once) (batch.Batch, error) {
+	x := exchangeOf(ctx)
 	r := batch.Request{
 		Project: x.caller.Project, Caller: x.caller.Subject, Call: call, Lane: batch.Interactive, Wait: true,
-		Trace: s.cfg.Trace(ctx), Entries: entries,
+		Trace: s.cfg.Trace(ctx), Once: once, Entries: entries,
 	}
 	if x.async {
 		r.Lane, r.Wait = batch.Bulk, false
 	}
-	// A caller that goes away does not stop its batch, not even half-way in.
-	submitting, cancel := context.WithTimeout(context.WithoutCancel(ctx), s.cfg.SubmitTimeout)
-	b, err := s.parts.Submitter.Submit(submitting, r)
-	err = late(submitting, err)
-	cancel()
-	if err != nil {
-		return batch.Batch{}, nil, err
+	b, err := s.parts.Submitter.Submit(ctx, r)
+	if err = late(ctx, err); err != nil {
+		return batch.Batch{}, err
 	}
 	x.batch = b.ID
 	s.auditRequest(ctx, b, entries)
-	if x.async {
-		return b, nil, nil
+	return b, nil
+}
+
+// wait gives the results of a batch, unless the caller asked for an answer at
+// once: not later than the wait says, and never empty-handed. known is false if
+// they only say that the store could not be asked.
+func (s *Server) wait(
+	ctx context.Context, b batch.Batch, entries []batch.RequestEntry, done func(ctx context.Context, id string) error,
+) (results []batch.Result, known bool, err error) {
+	if exchangeOf(ctx).async {
+		return nil, true, nil
 	}
 	began := time.Now()
 	waiting, cancel := context.WithTimeout(ctx, s.cfg.Wait)
-	waitErr := s.parts.Waiter.Wait(waiting, b.ID)
+	waitErr := done(waiting, b.ID)
 	cancel()
 	if waitErr != nil && ctx.Err() != nil {
-		return b, nil, &fault{status: statusClientGone, code: codeService}
+		return nil, false, &fault{status: statusClientGone, code: codeService}
 	}
-	results := s.results(ctx, b, entries, waitErr != nil)
+	results, known = s.results(ctx, b, entries, waitErr != nil)
 	s.parts.Observer.Answered(b, results, time.Since(began))
 	s.auditResults(ctx, b, results)
-	return b, results, nil
+	return results, known, nil
 }
 
 // statusClientGone is what the access log shows for a caller that did not wait
@@ -170,7 +221,7 @@ const statusClientGone = 499
 // results ends a batch whose time is up and reads it. Where the store cannot
 // say how the batch ended, every entry is a failure of ours: an error status
 // would only make the client test, and log in, once more.
-func (s *Server) results(ctx context.Context, b batch.Batch, entries []batch.RequestEntry, overdue bool) []batch.Result {
+func (s *Server) results(ctx context.Context, b batch.Batch, entries []batch.RequestEntry, overdue bool) (all []batch.Result, known bool) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), s.cfg.EndTimeout)
 	defer cancel()
 	if overdue {
@@ -185,9 +236,9 @@ func (s *Server) results(ctx context.Context, b batch.Batch, entries []batch.Req
 		for i, e := range entries {
 			results[i] = batch.Result{Entry: i, JobID: e.JobID}
 		}
-		return results
+		return results, false
 	}
-	return batch.Aggregate(read, tests)
+	return batch.Aggregate(read, tests), true
 }
 
 // auditRequest notes who asked to test what.

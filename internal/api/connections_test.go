@@ -271,6 +271,13 @@ type counting struct {
 	requests []string
 	answered int
 	streams  int
+	repeated []string
+}
+
+func (c *counting) Repeated(outcome string) {
+	c.mu <- struct{}{}
+	c.repeated = append(c.repeated, outcome)
+	<-c.mu
 }
 
 func (c *counting) Request(method, route string, status int, _ time.Duration) {

@@ -29,6 +29,8 @@ type exchange struct {
 	caller   auth.Caller
 	// async is set by Prefer: respond-async.
 	async bool
+	// key is the Idempotency-Key, empty without one.
+	key string
 	// tree is the checked body, problems what was wrong with it. body is as
 	// received, and gone once the tree is there. Both hold secrets in the
 	// clear, so whoever waits lets go of the tree.
@@ -57,7 +59,7 @@ func (s *Server) observe(next echo.HandlerFunc) echo.HandlerFunc {
 	return func(c echo.Context) error {
 		r := c.Request()
 		r.Pattern = c.Path() // for the middleware around us, which holds this request
-		x := &exchange{id: requestID(r.Header), language: language(r.Header), async: prefersAsync(r.Header), began: time.Now()}
+		x := &exchange{id: requestID(r.Header), language: language(r.Header), async: prefersAsync(r.Header), key: r.Header.Get("Idempotency-Key"), began: time.Now()}
 		c.SetRequest(r.WithContext(context.WithValue(r.Context(), exchangeKey{}, x)))
 		c.Response().Header().Set("X-Request-Id", x.id)
 		c.Response().Header().Set("X-Content-Type-Options", "nosniff")

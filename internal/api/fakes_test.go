@@ -14,6 +14,7 @@ import (
 	"dialtone/internal/batch"
 	"dialtone/internal/job"
 	"dialtone/internal/probe"
+	"dialtone/internal/secret"
 )
 
 const (
@@ -63,9 +64,12 @@ type world struct {
 	// verdict gives the report of an endpoint, nil for one that stays open.
 	verdict func(e batch.Endpoint) *probe.Report
 	// broken makes a part fail: "submit", "read", "end", "jobs".
-	broken   map[string]bool
-	signaled []batch.Completion
-	page     batch.Query
+	broken map[string]bool
+	page   batch.Query
+	// keys are what requests with an Idempotency-Key became, by project and key.
+	keys map[string]*keyRow
+	// full is what a project gets that has too many open tests.
+	full *batch.FullError
 	// listed counts the jobs that lists have read.
 	listed  int
 	expired []string
@@ -74,6 +78,7 @@ type world struct {
 func newWorld() *world {
 	return &world{
 		batches: map[string]batch.Batch{}, tests: map[string][]batch.Test{}, waits: map[string]chan struct{}{}, jobs: map[string]job.Record{},
+		keys:    map[string]*keyRow{},
 		broken:  map[string]bool{},
 		verdict: func(batch.Endpoint) *probe.Report { return passed() },
 	}
@@ -103,6 +108,12 @@ func (w *world) Submit(_ context.Context, r batch.Request) (batch.Batch, error) 
 	if w.broken["submit"] {
 		return batch.Batch{}, errBroken
 	}
+	if w.full != nil {
+		return batch.Batch{}, w.full
+	}
+	if r.Once != nil && w.keys[r.Project+"/"+r.Once.Key] != nil {
+		return batch.Batch{}, fmt.Errorf("store batch: %w", batch.ErrKeyTaken)
+	}
 	w.requests = append(w.requests, r)
 	b := batch.Batch{
 		ID: fmt.Sprintf("01930000-0000-7000-8000-%012d", len(w.requests)), Project: r.Project, Call: r.Call, Lane: r.Lane,
@@ -125,6 +136,9 @@ func (w *world) Submit(_ context.Context, r batch.Request) (batch.Batch, error) 
 			b.Open++
 			w.tests[b.ID] = append(w.tests[b.ID], t)
 		}
+	}
+	if r.Once != nil {
+		w.keys[r.Project+"/"+r.Once.Key] = &keyRow{request: r.Once.Request.Reveal(), batch: b.ID, held: true}
 	}
 	w.batches[b.ID] = b
 	w.waits[b.ID] = make(chan struct{})
@@ -184,6 +198,59 @@ func (w *world) Wait(ctx context.Context, id string) error {
 	}
 }
 
+func (w *world) Join(ctx context.Context, id string) error { return w.Wait(ctx, id) }
+
+// keyRow is what is known of a key.
+type keyRow struct {
+	request, batch string
+	held           bool
+	answer         []byte
+}
+
+func (w *world) Once(key string, request secret.Text) batch.Once {
+	return batch.Once{Key: key, Request: request}
+}
+
+func (w *world) Recall(_ context.Context, project string, o batch.Once) (batch.Recalled, error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	row := w.keys[project+"/"+o.Key]
+	switch {
+	case w.broken["keys"]:
+		return batch.Recalled{}, errBroken
+	case row == nil:
+		return batch.Recalled{State: batch.KeyFree}, nil
+	case row.request != o.Request.Reveal():
+		return batch.Recalled{State: batch.KeyOther}, nil
+	case row.answer != nil:
+		return batch.Recalled{State: batch.KeyAnswered, BatchID: row.batch, Answer: row.answer}, nil
+	case row.held:
+		return batch.Recalled{State: batch.KeyHeld, BatchID: row.batch}, nil
+	}
+	row.held = true
+	return batch.Recalled{State: batch.KeyYours, BatchID: row.batch}, nil
+}
+
+func (w *world) Hold(project, key, _ string) func(context.Context, []byte) {
+	return func(_ context.Context, answer []byte) {
+		w.mu.Lock()
+		defer w.mu.Unlock()
+		row := w.keys[project+"/"+key]
+		row.held = false
+		if row.answer == nil {
+			row.answer = answer
+		}
+	}
+}
+
+// held says whether somebody is at work on the answer of the key "k".
+func (w *world) held() bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	row := w.keys[project+"/k"]
+	return row != nil && row.held
+}
+
 func (w *world) find(project, id string) (batch.Batch, []batch.Test, error) {
 	b, ok := w.batches[id]
 	switch {
@@ -228,14 +295,10 @@ func (w *world) Events(_ context.Context, project, id string, after int) (batch.
 	return b, tests, err
 }
 
-func (w *world) finishAll(id string, code probe.Code) []batch.Completion {
-	if w.batches[id].FinishedAt != nil {
-		return nil
-	}
+func (w *world) finishAll(id string, code probe.Code) {
 	for n := range w.tests[id] {
 		w.finish(id, n, *failed(code))
 	}
-	return []batch.Completion{{BatchID: id}}
 }
 
 func (w *world) ExpireBatch(_ context.Context, id string) error {
@@ -249,19 +312,13 @@ func (w *world) ExpireBatch(_ context.Context, id string) error {
 	return nil
 }
 
-func (w *world) Cancel(_ context.Context, project, id string) ([]batch.Completion, error) {
+func (w *world) Cancel(_ context.Context, project, id string) error {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if _, _, err := w.find(project, id); err != nil {
-		return nil, err
+		return err
 	}
-	return w.finishAll(id, probe.CodeCancelled), nil
-}
-
-func (w *world) Signal(_ context.Context, done []batch.Completion) error {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	w.signaled = append(w.signaled, done...)
+	w.finishAll(id, probe.CodeCancelled)
 	return nil
 }
 

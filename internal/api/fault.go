@@ -26,7 +26,7 @@ type fault struct {
 	words probe.Words
 	// problems are what is wrong with the request, in order of path.
 	problems []problem
-	// after is when to come again, for 429 and 503.
+	// after is when to come again, for 409, 429 and 503.
 	after time.Duration
 	// cause is for our log.
 	cause error
@@ -85,6 +85,11 @@ func faultOf(err error) *fault {
 	}
 	if routing, ok := errors.AsType[*echo.HTTPError](err); ok {
 		return routingFault(routing)
+	}
+	if full, ok := errors.AsType[*batch.FullError](err); ok {
+		return &fault{status: http.StatusTooManyRequests, code: codeThrottled, after: full.After, words: probe.Words{
+			English: "Too many tests of the project are waiting. Try again later.", Chinese: "该项目等待中的测试过多，请稍后重试",
+		}}
 	}
 	switch {
 	case errors.Is(err, batch.ErrNotFound):
@@ -176,7 +181,7 @@ func (s *Server) fail(err error, c echo.Context) {
 		if allow, ok := c.Get(echo.ContextKeyHeaderAllow).(string); ok {
 			header.Set("Allow", strings.TrimPrefix(strings.ReplaceAll(allow, "OPTIONS, ", ""), "OPTIONS"))
 		}
-	case http.StatusTooManyRequests, http.StatusServiceUnavailable:
+	case http.StatusConflict, http.StatusTooManyRequests, http.StatusServiceUnavailable:
 		header.Set("Retry-After", strconv.Itoa(max(1, int((f.after+time.Second-1)/time.Second))))
 	}
 	answer := wire.Error{ErrorCode: f.code, ErrorMsg: cut(f.message(x.language), maxMessage), RequestID: x.id, Problems: list(f.problems, x.language)}

@@ -291,7 +291,7 @@ func TestPanicIsAnAnswer(t *testing.T) {
 	b := start(t, api.Config{})
 	log := &logBook{}
 	s, err := api.New(newLog(log), api.Parts{
-		Auth: b.gate, Submitter: b.world, Waiter: b.world, Batches: panicking{b.world}, Ender: b.world, JobReader: b.world, JobWriter: b.world,
+		Auth: b.gate, Submitter: b.world, Waiter: b.world, Batches: panicking{b.world}, Ender: b.world, Canceller: b.world, Keys: b.world, JobReader: b.world, JobWriter: b.world,
 	}, api.Config{})
 	if err != nil {
 		t.Fatal(err)

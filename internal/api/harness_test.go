@@ -64,8 +64,8 @@ func startWith(t *testing.T, cfg api.Config, observer api.Observer) *bench {
 	log := newLog(b.log)
 	var err error
 	b.api, err = api.New(log, api.Parts{
-		Auth: b.gate, Submitter: b.world, Waiter: b.world, Batches: b.world, Ender: b.world, JobReader: b.world, JobWriter: b.world,
-		Signaler: b.world, Observer: observer,
+		Auth: b.gate, Submitter: b.world, Waiter: b.world, Batches: b.world, Ender: b.world, Canceller: b.world, Keys: b.world, JobReader: b.world, JobWriter: b.world,
+		Observer: observer,
 	}, cfg)
 	if err != nil {
 		t.Fatal(err)

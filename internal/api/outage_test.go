@@ -68,9 +68,16 @@ func (o *outage) Events(ctx context.Context, project, id string, after int) (bat
 	return o.world.Events(ctx, project, id, after)
 }
 
-func (o *outage) Cancel(ctx context.Context, project, id string) ([]batch.Completion, error) {
+func (o *outage) Recall(ctx context.Context, project string, k batch.Once) (batch.Recalled, error) {
 	if err := o.fails(ctx); err != nil {
-		return nil, err
+		return batch.Recalled{}, err
+	}
+	return o.world.Recall(ctx, project, k)
+}
+
+func (o *outage) Cancel(ctx context.Context, project, id string) error {
+	if err := o.fails(ctx); err != nil {
+		return err
 	}
 	return o.world.Cancel(ctx, project, id)
 }
@@ -117,7 +124,7 @@ func during(t *testing.T, o *outage, cfg api.Config) *bench {
 	o.world = b.world
 	var err error
 	b.api, err = api.New(newLog(b.log), api.Parts{
-		Auth: b.gate, Submitter: o, Waiter: b.world, Batches: o, Ender: o, JobReader: o, JobWriter: o, Signaler: b.world,
+		Auth: b.gate, Submitter: o, Waiter: b.world, Batches: o, Ender: o, Canceller: o, Keys: o, JobReader: o, JobWriter: o,
 	}, cfg)
 	if err != nil {
 		t.Fatal(err)
@@ -135,6 +142,7 @@ func storeCalls() []ask {
 	return []ask{
 		{path: connection, body: goodBody},
 		{path: connection, body: goodBody, header: map[string]string{"Prefer": "respond-async"}},
+		{path: connection, body: goodBody, header: map[string]string{"Idempotency-Key": "k"}},
 		{path: cluster, body: `{"jobs":[{"action":"testConnection","job_id":"` + jobID + `","property":"` + clusterProperty + `"}]}`},
 		{method: http.MethodGet, path: "{project}/batch-connections"},
 		{method: http.MethodGet, path: "{project}/batch-connections/x"},

@@ -23,7 +23,7 @@ import (
 // that holds it. The error joins all problems, each with its path and none
 // with a value.
 func ReadRequest(body []byte) (job.Call, []batch.RequestEntry, error) {
-	r, err := newReader(math.MaxInt, Config{}.withDefaults().MaxObjects)
+	r, err := newReader(Config{}.withDefaults().MaxObjects)
 	if err != nil {
 		return "", nil, err
 	}
@@ -54,16 +54,16 @@ type reader struct {
 	jobShape *shape
 	// names are the keys of all schemas.
 	names names
-	// maxEntries and maxObjects bound the test calls.
-	maxEntries, maxObjects int
+	// maxObjects bounds a property of the cluster call.
+	maxObjects int
 }
 
-func newReader(maxEntries, maxObjects int) (reader, error) {
+func newReader(maxObjects int) (reader, error) {
 	doc, err := openapi3.NewLoader().LoadFromData(document)
 	if err != nil {
 		return reader{}, fmt.Errorf("read openapi.yaml: %w", err)
 	}
-	r := reader{names: propertyNames(doc), maxEntries: maxEntries, maxObjects: maxObjects}
+	r := reader{names: propertyNames(doc), maxObjects: maxObjects}
 	if r.shapes, err = newShapes(doc); err != nil {
 		return reader{}, fmt.Errorf("openapi.yaml: %w", err)
 	}
@@ -97,23 +97,23 @@ func (r reader) read(call job.Call, tree any) ([]batch.RequestEntry, []problem, 
 		if json.Unmarshal(plain, &request) != nil { // its error quotes values
 			return nil, nil, errors.New("decode the checked request: the document and its types disagree")
 		}
-		entries, wrong := r.clusters(request)
+		entries, wrong := r.clusters(request, math.MaxInt)
 		return entries, append(check.problems, wrong...), nil
 	}
 	var request wire.TestConnectionsRequest
 	if json.Unmarshal(plain, &request) != nil { // likewise
 		return nil, nil, errors.New("decode the checked request: the document and its types disagree")
 	}
-	entries, wrong := r.connections(request)
+	entries, wrong := r.connections(request, math.MaxInt)
 	return entries, append(check.problems, wrong...), nil
 }
 
 // connections takes the entries of the connection call over and applies the
-// rules to them; more entries than allowed are one problem, not hundreds.
-func (r reader) connections(request wire.TestConnectionsRequest) ([]batch.RequestEntry, []problem) {
+// rules to them; more entries than most are one problem, not hundreds.
+func (r reader) connections(request wire.TestConnectionsRequest, most int) ([]batch.RequestEntry, []problem) {
 	entries := make([]batch.RequestEntry, len(request.Jobs))
-	problems := r.tooMany(len(request.Jobs))
-	for i, given := range request.Jobs[:min(len(request.Jobs), r.maxEntries)] {
+	problems := tooMany(len(request.Jobs), most)
+	for i, given := range request.Jobs[:min(len(request.Jobs), most)] {
 		e := endpoint(given)
 		entries[i] = batch.RequestEntry{JobID: given.ID, Endpoints: []batch.Endpoint{e}}
 		for _, p := range e.Validate(job.Connection) {
@@ -124,10 +124,10 @@ func (r reader) connections(request wire.TestConnectionsRequest) ([]batch.Reques
 }
 
 // clusters does the same for the cluster call.
-func (r reader) clusters(request wire.TestClusterConnectionsRequest) ([]batch.RequestEntry, []problem) {
+func (r reader) clusters(request wire.TestClusterConnectionsRequest, most int) ([]batch.RequestEntry, []problem) {
 	entries := make([]batch.RequestEntry, len(request.Jobs))
-	problems := r.tooMany(len(request.Jobs))
-	for i, given := range request.Jobs[:min(len(request.Jobs), r.maxEntries)] {
+	problems := tooMany(len(request.Jobs), most)
+	for i, given := range request.Jobs[:min(len(request.Jobs), most)] {
 		entries[i].JobID = given.JobID
 		if !given.Property.IsSet() {
 			continue // a problem already

@@ -20,6 +20,12 @@ type Creator interface {
 	// Open. A test that comes with a Report is stored as finished, without
 	// secrets; a batch of which every test does is stored as done.
 	Create(ctx context.Context, b Batch, tests []Test) (Batch, error)
+	// CreateOnce is Create that also makes a key for the batch, which its
+	// Holder holds, in the same transaction; or ErrKeyTaken.
+	CreateOnce(ctx context.Context, b Batch, tests []Test, o Once) (Batch, error)
+	// Backlog counts the open tests of the project's batches in a lane. It need
+	// not count on once there are most.
+	Backlog(ctx context.Context, project string, lane Lane, most int) (int, error)
 	// Networks lists the networks that workers announced within the last age.
 	Networks(ctx context.Context, age time.Duration) ([]string, error)
 	// TestableJobs gives the project's jobs among ids, with the status of the
@@ -154,9 +160,9 @@ type Reader interface {
 type Ender interface {
 	// ExpireBatch finishes what is open of one batch as deadline_exceeded.
 	ExpireBatch(ctx context.Context, id string) error
-	// Cancel finishes what is open of one batch as cancelled; ErrNotFound when
-	// the project has no such batch.
-	Cancel(ctx context.Context, project, id string) ([]Completion, error)
+	// Cancel finishes what is open of one batch as cancelled, and says how many
+	// tests those were; ErrNotFound when the project has no such batch.
+	Cancel(ctx context.Context, project, id string) (done []Completion, n int, err error)
 }
 
 // Announcer tells where workers stand.
@@ -204,6 +210,12 @@ type Enqueuer interface {
 	// that cannot be under their attempt, because the queue holds the task as
 	// active or archived: they need a new one.
 	Restore(ctx context.Context, tasks []Task) (stuck []Task, err error)
+}
+
+// Stopper tells workers that tests may have been ended under them. It is a hint:
+// they look for themselves twice a second.
+type Stopper interface {
+	SignalEnded(ctx context.Context) error
 }
 
 // Signaler tells the process that waits. It is a hint: whoever waits also

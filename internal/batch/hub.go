@@ -28,7 +28,13 @@ type Hub struct {
 	look    time.Duration
 
 	mu      sync.Mutex
-	waiting map[string]chan struct{}
+	waiting map[string]*waited
+}
+
+// waited is a batch that requests wait for.
+type waited struct {
+	done    chan struct{}
+	waiters int
 }
 
 // NewHub wires a Hub. look is how often it asks the store; zero means 1 s.
@@ -36,7 +42,7 @@ func NewHub(log *slog.Logger, store Reader, listen Listener, replyTo string, loo
 	if look <= 0 {
 		look = time.Second
 	}
-	return &Hub{log: log, store: store, listen: listen, replyTo: replyTo, look: look, waiting: map[string]chan struct{}{}}
+	return &Hub{log: log, store: store, listen: listen, replyTo: replyTo, look: look, waiting: map[string]*waited{}}
 }
 
 // Run listens and looks until ctx ends.
@@ -55,45 +61,63 @@ func (h *Hub) Run(ctx context.Context) error {
 func (h *Hub) expect(id string) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	h.waiting[id] = make(chan struct{})
+	w := h.waiting[id]
+	if w == nil {
+		w = &waited{done: make(chan struct{})}
+		h.waiting[id] = w
+	}
+	w.waiters++
 }
 
 func (h *Hub) forget(id string) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	delete(h.waiting, id)
+	w := h.waiting[id]
+	if w == nil {
+		return
+	}
+	if w.waiters--; w.waiters <= 0 {
+		delete(h.waiting, id)
+	}
 }
 
 // Wait returns nil once the batch is done, or the context's error. A batch
 // that was not submitted with Request.Wait by this process is not waited for.
 func (h *Hub) Wait(ctx context.Context, id string) error {
 	h.mu.Lock()
-	done := h.waiting[id]
+	w := h.waiting[id]
 	h.mu.Unlock()
-	if done == nil {
+	if w == nil {
 		return nil
 	}
 	defer h.forget(id)
 	select {
-	case <-done:
+	case <-w.done:
 		return nil
 	case <-ctx.Done():
 		return ctx.Err()
 	}
 }
 
+// Join is Wait for a batch that another process may have submitted. No signal
+// says when that is done, so it takes up to a Look longer.
+func (h *Hub) Join(ctx context.Context, id string) error {
+	h.expect(id)
+	return h.Wait(ctx, id)
+}
+
 // Done wakes who waits for the batch.
 func (h *Hub) Done(id string) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	done := h.waiting[id]
-	if done == nil {
+	w := h.waiting[id]
+	if w == nil {
 		return
 	}
 	select {
-	case <-done:
+	case <-w.done:
 	default:
-		close(done)
+		close(w.done)
 	}
 }
 

@@ -25,6 +25,24 @@ type memory struct {
 	jobs     map[string]batch.TestableJob
 	done     map[string]bool
 	fail     error
+	// once are the keys that were made; open and looks are for the backlog.
+	once  []batch.Once
+	open  int
+	looks int
+}
+
+func (m *memory) CreateOnce(ctx context.Context, b batch.Batch, tests []batch.Test, o batch.Once) (batch.Batch, error) {
+	m.mu.Lock()
+	m.once = append(m.once, o)
+	m.mu.Unlock()
+	return m.Create(ctx, b, tests)
+}
+
+func (m *memory) Backlog(context.Context, string, batch.Lane, int) (int, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.looks++
+	return m.open, nil
 }
 
 func (m *memory) Create(_ context.Context, b batch.Batch, tests []batch.Test) (batch.Batch, error) {

@@ -3,6 +3,7 @@ package batch
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"slices"
@@ -23,7 +24,9 @@ type Request struct {
 	// Wait says that this process will wait for the batch: see Hub.
 	Wait bool
 	// Trace carries the request's trace.
-	Trace   string
+	Trace string
+	// Once, if set, has the request carried out once.
+	Once    *Once
 	Entries []RequestEntry
 }
 
@@ -40,14 +43,19 @@ type SubmitConfig struct {
 	Timeout time.Duration
 	// BulkTimeout is how long a bulk batch may take. Default 15 min.
 	BulkTimeout time.Duration
-	// EnqueueTimeout bounds the fast path to the queue; the Relay does what it
-	// did not. Default 100 ms.
+	// EnqueueTimeout bounds the fast path to the queue, for each hundred tests;
+	// the Relay does what it did not. Default 100 ms.
 	EnqueueTimeout time.Duration
 	// VantageAge is how long a worker's announcement counts. Default 10 min.
 	VantageAge time.Duration
 	// VantageLook is how long what was read of the announcements is good for.
 	// Default 1 s.
 	VantageLook time.Duration
+	// Backlog bounds the open tests of a project in each lane; a lane without a
+	// bound has none.
+	Backlog map[Lane]int
+	// BacklogLook is how long what was read of a backlog is good for. Default 1 s.
+	BacklogLook time.Duration
 	// AnyJob takes job ids as labels, and applies no rule to them.
 	AnyJob bool
 	// Verify is how strictly certificates are judged where the caller does not
@@ -66,6 +74,7 @@ type Submitter struct {
 	observer Observer
 	cfg      SubmitConfig
 	vantages announced
+	backlog  *backlog
 	started  time.Time
 }
 
@@ -83,12 +92,15 @@ func NewSubmitter(log *slog.Logger, store Creator, queue Enqueuer, hub *Hub, obs
 	return &Submitter{
 		log: log, store: store, queue: queue, hub: hub, observer: observer, cfg: cfg, started: time.Now(),
 		vantages: announced{store: store, age: cfg.VantageAge, keep: cfg.VantageLook},
+		backlog:  &backlog{store: store, most: cfg.Backlog, keep: cmp.Or(cfg.BacklogLook, time.Second)},
 	}
 }
 
 // Submit stores the batch and puts its tests on the queue. Entries that their
 // job's state forbids, and those that no worker's network can reach, are
-// finished at once; the others run. An error means that nothing was stored.
+// finished at once; the others run. An error means that nothing was stored: a
+// FullError that the project has enough open tests in the lane, ErrKeyTaken
+// that r.Once has a batch already.
 //
 // With r.Wait the caller must call Hub.Wait with the batch's id afterwards.
 func (s *Submitter) Submit(ctx context.Context, r Request) (Batch, error) {
@@ -111,15 +123,24 @@ func (s *Submitter) Submit(ctx context.Context, r Request) (Batch, error) {
 		return Batch{}, fmt.Errorf("look up networks: %w", err)
 	}
 	tests := s.tests(b, r, refused, networks)
+	entered, err := s.backlog.enter(ctx, b.Project, b.Lane, open(tests))
+	if err != nil {
+		if _, full := errors.AsType[*FullError](err); full {
+			s.observer.Full(b.Lane)
+		}
+		return Batch{}, err
+	}
 
 	if r.Wait {
 		s.hub.expect(b.ID)
 	}
-	b, err = s.store.Create(ctx, b, tests)
+	stored, err := s.create(ctx, b, tests, r.Once)
+	entered(err == nil)
 	if err != nil {
 		s.hub.forget(b.ID)
 		return Batch{}, fmt.Errorf("store batch: %w", err)
 	}
+	b = stored
 	s.observer.Accepted(b)
 	if b.FinishedAt != nil {
 		s.hub.Done(b.ID)
@@ -127,6 +148,24 @@ func (s *Submitter) Submit(ctx context.Context, r Request) (Batch, error) {
 	}
 	s.enqueue(ctx, b, tests)
 	return b, nil
+}
+
+func (s *Submitter) create(ctx context.Context, b Batch, tests []Test, once *Once) (Batch, error) {
+	if once != nil {
+		return s.store.CreateOnce(ctx, b, tests, *once)
+	}
+	return s.store.Create(ctx, b, tests)
+}
+
+// open counts the tests that are to be made.
+func open(tests []Test) int {
+	n := 0
+	for _, t := range tests {
+		if t.Report == nil {
+			n++
+		}
+	}
+	return n
 }
 
 // refusals judges each entry's job; fine entries have no code.
@@ -223,7 +262,7 @@ func (s *Submitter) enqueue(ctx context.Context, b Batch, tests []Test) {
 		}
 	}
 	// The batch is stored: it goes on even if the caller is gone.
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), s.cfg.EnqueueTimeout)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), s.cfg.EnqueueTimeout*time.Duration(1+len(tasks)/100))
 	defer cancel()
 	if err := s.queue.Enqueue(ctx, tasks); err != nil {
 		s.log.WarnContext(ctx, "batch not on the queue yet, the relay will put it there", "batch", b.ID, "error", err)

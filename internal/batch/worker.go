@@ -178,6 +178,10 @@ func (w *Worker) Stop(ctx context.Context) error {
 	return fmt.Errorf("%d probes were cut off: %w", cut, ctx.Err())
 }
 
+// Look stops at once the probes whose test somebody else has finished, of which
+// Run would find out a moment later.
+func (w *Worker) Look(ctx context.Context) { w.dropEnded(ctx) }
+
 // Running counts the tests in progress.
 func (w *Worker) Running() int {
 	w.mu.Lock()

@@ -243,7 +243,7 @@ func TestLoginIsRefusedOnceTheTestIsOver(t *testing.T) {
 	id, tasks := b.submit(1, time.Minute)
 	refused := errors.New("not called")
 	b.prober.run = func(ctx context.Context, target probe.Target) (probe.Report, error) {
-		if _, err := b.store.Cancel(ctx, "p", id); err != nil {
+		if _, _, err := b.store.Cancel(ctx, "p", id); err != nil {
 			t.Error(err)
 		}
 		refused = target.BeforeLogin(ctx)
@@ -276,7 +276,7 @@ func TestCancelStopsAProbe(t *testing.T) {
 	handled := make(chan error, 1)
 	go func() { handled <- b.worker.Handle(t.Context(), tasks[0]) }()
 	<-begun
-	if _, err := b.store.Cancel(t.Context(), "p", id); err != nil {
+	if _, _, err := b.store.Cancel(t.Context(), "p", id); err != nil {
 		t.Fatal(err)
 	}
 	if err := <-handled; err != nil {

@@ -36,6 +36,7 @@ var (
 	_ batch.Enqueuer = (*Producer)(nil)
 	_ batch.Requeuer = (*Producer)(nil)
 	_ batch.Signaler = (*Producer)(nil)
+	_ batch.Stopper  = (*Producer)(nil)
 )
 
 // NewProducer makes a Producer.

@@ -87,3 +87,11 @@ func wakeChannel(queue string) string { return "dialtone:wake:{" + queue + "}" }
 
 // doneChannel is where one api process learns which of its batches are done.
 func doneChannel(replyTo string) string { return "dialtone:done:" + replyTo }
+
+// endedChannel is where workers learn that tests may have been ended under
+// them.
+const endedChannel = "dialtone:ended"
+
+// choreQueue is the queue of what is to be done once in a while, by whichever
+// worker.
+const choreQueue = "chores"

@@ -37,6 +37,21 @@ func (r *Redis) Listen(ctx context.Context, replyTo string, done func(batchID st
 	return nil
 }
 
+// SignalEnded has all workers look which of their tests were ended.
+func (p *Producer) SignalEnded(ctx context.Context) error {
+	if err := p.redis.client.Publish(ctx, endedChannel, "").Err(); err != nil {
+		return fmt.Errorf("publish that tests were ended: %w", err)
+	}
+	return nil
+}
+
+// ListenEnded calls look after each SignalEnded until ctx ends; then it returns
+// nil. It is as sure as Listen.
+func (r *Redis) ListenEnded(ctx context.Context, look func(context.Context)) error {
+	r.subscribe(ctx, []string{endedChannel}, func() {}, func(*redis.Message) { look(ctx) })
+	return nil
+}
+
 // subscribe follows channels until ctx ends. It calls connected whenever a
 // subscription has just begun, the first time and after each loss of the
 // connection, and message for each message.

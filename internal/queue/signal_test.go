@@ -120,3 +120,37 @@ func killClients(t *testing.T, r *queue.Redis, name string) {
 		t.Fatalf("no connection is named %s:\n%s", name, list)
 	}
 }
+
+// What was ended is told to every worker.
+func TestSignalEnded(t *testing.T) {
+	t.Parallel()
+	for name, start := range servers() {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			r := start(t)
+			ctx, cancel := context.WithCancel(t.Context())
+			looked, ended := make(chan int, 1000), make(chan error, 2)
+			for worker := range 2 {
+				go func() { ended <- r.ListenEnded(ctx, func(context.Context) { looked <- worker }) }()
+			}
+			heard := map[int]bool{}
+			eventually(t, "both look", func() bool {
+				if err := producer(r).SignalEnded(t.Context()); err != nil {
+					t.Fatal(err)
+				}
+				select {
+				case worker := <-looked:
+					heard[worker] = true
+				case <-time.After(20 * time.Millisecond):
+				}
+				return len(heard) == 2
+			})
+			cancel()
+			for range 2 {
+				if err := <-ended; err != nil {
+					t.Errorf("ListenEnded: %v", err)
+				}
+			}
+		})
+	}
+}

@@ -23,6 +23,7 @@ type APIStore interface {
 	batch.Reader
 	batch.Ender
 	batch.Sweeper
+	batch.KeyStore
 	JobStore
 }
 
@@ -57,6 +58,7 @@ type API struct {
 	http   *http.Server
 	hub    *batch.Hub
 	relay  *batch.Relay
+	keys   *batch.Keys
 	jobs   JobStore
 	cfg    APIConfig
 }
@@ -67,22 +69,24 @@ func NewAPI(log *slog.Logger, store APIStore, redis *queue.Redis, who api.Authen
 	cfg.Grace = cmp.Or(cfg.Grace, 70*time.Second)
 	producer := queue.NewProducer(redis, cfg.Producer)
 	hub := batch.NewHub(log, store, redis, cfg.Submit.ReplyTo, 0)
+	keys := batch.NewKeys(log, store, cfg.Submit.ReplyTo)
 	server, err := api.New(log, api.Parts{
 		Auth:      who,
 		Submitter: batch.NewSubmitter(log, store, producer, hub, observer, cfg.Submit),
 		Waiter:    hub,
 		Batches:   store,
 		Ender:     store,
+		Canceller: batch.NewCanceller(log, store, producer, producer, observer),
+		Keys:      keys,
 		JobReader: store,
 		JobWriter: store,
-		Signaler:  producer,
 		Observer:  web,
 	}, cfg.API)
 	if err != nil {
 		return nil, fmt.Errorf("wire api: %w", err)
 	}
 	a := &API{
-		log: log, server: server, hub: hub, jobs: store, cfg: cfg,
+		log: log, server: server, hub: hub, keys: keys, jobs: store, cfg: cfg,
 		// No queue: an api ends what is overdue and leaves the rest to workers.
 		relay: batch.NewRelay(log, store, nil, producer, observer, cfg.Relay),
 	}
@@ -108,6 +112,7 @@ func (a *API) Run(ctx context.Context, l net.Listener) error {
 	var running sync.WaitGroup
 	running.Go(func() { _ = a.hub.Run(parts) })
 	running.Go(func() { _ = a.relay.Run(parts) })
+	running.Go(func() { _ = a.keys.Run(parts) })
 	running.Go(func() { a.readyJobs(parts) })
 
 	served := make(chan error, 1)

@@ -46,11 +46,12 @@ func APISettings(name string, r config.Requests, t config.Timeouts) APIConfig {
 	return APIConfig{
 		API: api.Config{
 			MaxEntries: r.MaxEntries, MaxBody: int64(r.BodyLimit), Wait: t.Wait,
-			RequestsPerSecond: rate, Burst: r.RateBurst,
+			RequestsPerSecond: rate, Burst: r.RateBurst, BulkEntries: r.BulkMax, BodyMemory: int64(r.BodyMemory),
+			CallTimeout: r.CallTimeout, EventTimeout: r.EventTimeout, Streams: r.Streams,
 		},
 		Submit: batch.SubmitConfig{
 			Timeout: t.Wait, BulkTimeout: t.AsyncTimeout, AnyJob: r.Jobs == "any",
-			Verify: probe.Verify(r.TLSVerify), ReplyTo: name,
+			Verify: probe.Verify(r.TLSVerify), ReplyTo: name, Backlog: backlog(r),
 		},
 		Producer:    queue.ProducerConfig{TaskTimeout: t.Task()},
 		JobCreation: r.JobCreationDelay,
@@ -58,13 +59,26 @@ func APISettings(name string, r config.Requests, t config.Timeouts) APIConfig {
 	}
 }
 
+// backlog is the bound of each lane that has one.
+func backlog(r config.Requests) map[batch.Lane]int {
+	bounds := map[batch.Lane]int{}
+	if r.Backlog > 0 {
+		bounds[batch.Interactive] = r.Backlog
+	}
+	if r.BulkBacklog > 0 {
+		bounds[batch.Bulk] = r.BulkBacklog
+	}
+	return bounds
+}
+
 // WorkerSettings gives each part of a worker its share of the configuration.
-func WorkerSettings(name string, w config.Work, t config.Timeouts) WorkerConfig {
+func WorkerSettings(name string, w config.Work, r config.Retention, t config.Timeouts) WorkerConfig {
 	return WorkerConfig{
 		Worker: batch.WorkerConfig{
 			ID: name, Networks: w.WorkerNetworks, LeaseSlack: t.LeaseSlack, MaxProbes: w.WorkerAttempts,
 		},
 		Relay:    batch.RelayConfig{MaxProbes: w.WorkerAttempts},
+		Janitor:  batch.JanitorConfig{Retention: r.Retention},
 		Queue:    queue.ConsumerConfig{Concurrency: w.WorkerConcurrency},
 		Producer: queue.ProducerConfig{TaskTimeout: t.Task()},
 		Grace:    w.ShutdownGrace,

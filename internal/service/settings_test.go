@@ -11,6 +11,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"dialtone/internal/batch"
 	"dialtone/internal/config"
 	"dialtone/internal/egress"
 	"dialtone/internal/secret"
@@ -105,7 +106,16 @@ func TestAKeytabIsReadAtTheStart(t *testing.T) {
 func TestSettingsCarryEveryLimit(t *testing.T) {
 	t.Parallel()
 	limits := config.Timeouts{ProbeTimeout: 4 * time.Second, LeaseSlack: time.Second, TaskSlack: 2 * time.Second, Wait: 30 * time.Second, AsyncTimeout: time.Hour}
-	api := service.APISettings("api-1", config.Requests{Jobs: "any", MaxEntries: 7, BodyLimit: 99, RateLimit: 0, RateBurst: 3, TLSVerify: "full"}, limits)
+	api := service.APISettings("api-1", config.Requests{
+		Jobs: "any", MaxEntries: 7, BodyLimit: 99, RateLimit: 0, RateBurst: 3, TLSVerify: "full",
+		BulkMax: 70, BulkBacklog: 700, BodyMemory: 999, CallTimeout: time.Minute, EventTimeout: time.Hour, Streams: 5,
+	}, limits)
+	if diff := cmp.Diff(map[batch.Lane]int{batch.Bulk: 700}, api.Submit.Backlog); diff != "" {
+		t.Errorf("backlog, of which 0 means no limit (-want +got):\n%s", diff)
+	}
+	if a := api.API; a.BulkEntries != 70 || a.BodyMemory != 999 || a.CallTimeout != time.Minute || a.EventTimeout != time.Hour || a.Streams != 5 {
+		t.Errorf("APISettings() = %+v", a)
+	}
 	if api.API.RequestsPerSecond >= 0 {
 		t.Errorf("rate %v: 0 must mean no limit", api.API.RequestsPerSecond)
 	}
@@ -113,7 +123,10 @@ func TestSettingsCarryEveryLimit(t *testing.T) {
 		api.API.MaxEntries != 7 || api.API.MaxBody != 99 || api.API.Wait != limits.Wait || api.Submit.Verify != "full" {
 		t.Errorf("APISettings() = %+v", api)
 	}
-	worker := service.WorkerSettings("w-1", config.Work{WorkerNetworks: []string{"eip"}, WorkerConcurrency: 9, WorkerAttempts: 2}, limits)
+	worker := service.WorkerSettings("w-1", config.Work{WorkerNetworks: []string{"eip"}, WorkerConcurrency: 9, WorkerAttempts: 2}, config.Retention{Retention: 48 * time.Hour}, limits)
+	if worker.Janitor.Retention != 48*time.Hour {
+		t.Errorf("retention %v", worker.Janitor.Retention)
+	}
 	if worker.Producer != api.Producer || worker.Producer.TaskTimeout != limits.Task() {
 		t.Errorf("task time-outs %v and %v, want both %v", worker.Producer, api.Producer, limits.Task())
 	}

@@ -20,6 +20,7 @@ import (
 type WorkerStore interface {
 	batch.WorkerStore
 	batch.Sweeper
+	batch.Remover
 }
 
 // WorkerConfig are a worker process's tunables; zero values mean the defaults
@@ -28,6 +29,9 @@ type WorkerConfig struct {
 	Worker batch.WorkerConfig
 	Relay  batch.RelayConfig
 	Queue  queue.ConsumerConfig
+	// Janitor says what is removed, and CleanEvery how often. Default 1 min.
+	Janitor    batch.JanitorConfig
+	CleanEvery time.Duration
 	// Producer is for the tasks that a worker puts back.
 	Producer queue.ProducerConfig
 	// Grace is how long a stop waits for probes that have sent a login.
@@ -40,7 +44,9 @@ type Worker struct {
 	log      *slog.Logger
 	worker   *batch.Worker
 	relay    *batch.Relay
+	janitor  *queue.Chore
 	consumer *queue.Consumer
+	redis    *queue.Redis
 	grace    time.Duration
 }
 
@@ -52,7 +58,10 @@ func NewWorker(log *slog.Logger, store WorkerStore, redis *queue.Redis, runner *
 		log:    log,
 		worker: batch.NewWorker(log, store, runner, producer, producer, observer, tracer, cfg.Worker),
 		relay:  batch.NewRelay(log, store, producer, producer, observer, cfg.Relay),
-		grace:  cmp.Or(cfg.Grace, 20*time.Second),
+		janitor: queue.NewChore(log, redis, batch.NewJanitor(log, store, observer, cfg.Janitor).Clean,
+			queue.ChoreConfig{Name: "janitor", Every: cfg.CleanEvery}),
+		redis: redis,
+		grace: cmp.Or(cfg.Grace, 20*time.Second),
 	}
 	consuming := cfg.Queue
 	consuming.Logger = log
@@ -64,8 +73,8 @@ func NewWorker(log *slog.Logger, store WorkerStore, redis *queue.Redis, runner *
 	return w, nil
 }
 
-// Run works until ctx ends, and then stops: no more tasks are taken, the relay
-// ends, probes before their login are handed back, those after it may finish
+// Run works until ctx ends, and then stops: no more tasks are taken, relay and
+// janitor end, probes before their login are handed back, those after it may finish
 // within the grace, and asynq puts the rest back.
 func (w *Worker) Run(ctx context.Context) error {
 	// The parts end in an order, not all at once with ctx.
@@ -77,6 +86,12 @@ func (w *Worker) Run(ctx context.Context) error {
 	var running sync.WaitGroup
 	running.Go(func() { _ = w.relay.Run(relaying) })
 	running.Go(func() { _ = w.worker.Run(parts) })
+	running.Go(func() { _ = w.redis.ListenEnded(parts, w.look) })
+	running.Go(func() {
+		if err := w.janitor.Run(relaying); err != nil {
+			w.log.ErrorContext(ctx, "janitor not started", "error", err)
+		}
+	})
 	err := w.consumer.Start() //nolint:contextcheck // asynq takes no context; Stop ends it
 	if err == nil {
 		w.log.InfoContext(ctx, "worker started")
@@ -94,6 +109,13 @@ func (w *Worker) Run(ctx context.Context) error {
 	cancel()
 	running.Wait()
 	return err
+}
+
+// look stops the probes of tests that were ended.
+func (w *Worker) look(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
+	defer cancel()
+	w.worker.Look(ctx)
 }
 
 // Running counts the probes under way.

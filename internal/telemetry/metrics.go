@@ -21,10 +21,13 @@ type Metrics struct {
 	requests        *prometheus.CounterVec
 	requestDuration *prometheus.HistogramVec
 	streams         prometheus.Gauge
+	repeated        *prometheus.CounterVec
 
 	batchesAccepted  *prometheus.CounterVec
 	batchesCompleted prometheus.Counter
 	batchesAnswered  *prometheus.CounterVec
+	batchesRefused   *prometheus.CounterVec
+	rowsRemoved      *prometheus.CounterVec
 	answerDuration   *prometheus.HistogramVec
 	testsAccepted    *prometheus.CounterVec
 	testsFinished    *prometheus.CounterVec
@@ -78,12 +81,18 @@ func (m *Metrics) makeRequests() {
 	m.requests = m.counters("dialtone_http_requests_total", "Requests answered, by route pattern.", "method", "route", "status")
 	m.requestDuration = m.histograms("dialtone_http_request_duration_seconds", "Time from a request to its answer; for an event stream its whole life.", coarse(), "method", "route")
 	m.streams = m.gauges("dialtone_http_event_streams", "Event streams that are open.").WithLabelValues()
+	m.repeated = m.counters("dialtone_http_repeated_requests_total", "Requests whose Idempotency-Key was in use: answered from what is stored, joined to a batch that nobody was answering for, or refused because the first is in flight or was another request (mismatch).", "outcome")
+	for _, outcome := range repeats() {
+		m.repeated.WithLabelValues(outcome)
+	}
 }
 
 func (m *Metrics) makeBatches() {
 	m.batchesAccepted = m.counters("dialtone_batches_accepted_total", "Batches stored, by call and lane.", "call", "lane")
 	m.batchesCompleted = m.counters("dialtone_batches_completed_total", "Batches whose last test this process finished.").WithLabelValues()
 	m.batchesAnswered = m.counters("dialtone_batches_answered_total", "Batches whose results their caller got while it waited: outcome is passed, mixed or failed.", "call", "outcome")
+	m.batchesRefused = m.counters("dialtone_batches_refused_total", "Batches refused because their project had enough open tests in the lane.", "lane")
+	m.rowsRemoved = m.counters("dialtone_rows_removed_total", "Rows of the store that had had their time: batches, their tests, idempotency keys.", "what")
 	m.answerDuration = m.histograms("dialtone_batch_answer_duration_seconds", "Time that a caller waited for its batch.", coarse(), "call")
 	m.testsAccepted = m.counters("dialtone_tests_accepted_total", "Tests stored, by call and lane.", "call", "lane")
 	m.testsFinished = m.counters("dialtone_tests_finished_total", "Tests that this process recorded a report for, by engine, verdict code, and who must act on it.", "engine", "code", "owner")
@@ -93,6 +102,12 @@ func (m *Metrics) makeBatches() {
 			m.batchesAccepted.WithLabelValues(call, lane)
 			m.testsAccepted.WithLabelValues(call, lane)
 		}
+	}
+	for _, lane := range lanes() {
+		m.batchesRefused.WithLabelValues(lane)
+	}
+	for _, what := range removals() {
+		m.rowsRemoved.WithLabelValues(what)
 	}
 	for _, what := range sweeps() {
 		m.testsSwept.WithLabelValues(what)
@@ -184,6 +199,10 @@ func lanes() []string { return []string{"interactive", "bulk"} }
 func sweeps() []string {
 	return []string{"expired", "interrupted", "reclaimed", "restored", "cancelled"}
 }
+
+func removals() []string { return []string{"batches", "tests", "keys"} }
+
+func repeats() []string { return []string{"stored", "joined", "in_flight", "mismatch"} }
 
 func releases() []string { return []string{"retry", "hand_back"} }
 

@@ -73,6 +73,21 @@ func (m *Metrics) Answered(b batch.Batch, results []batch.Result, waited time.Du
 // Streams counts event streams that open and close.
 func (m *Metrics) Streams(change int) { m.streams.Add(float64(change)) }
 
+// Repeated counts a request whose key was in use.
+func (m *Metrics) Repeated(outcome string) {
+	m.repeated.WithLabelValues(among(repeats(), outcome)).Inc()
+}
+
+// Full counts a batch that was refused because of what waits.
+func (m *Metrics) Full(lane batch.Lane) {
+	m.batchesRefused.WithLabelValues(among(lanes(), string(lane))).Inc()
+}
+
+// Removed counts rows that had had their time.
+func (m *Metrics) Removed(what string, n int) {
+	m.rowsRemoved.WithLabelValues(among(removals(), what)).Add(float64(max(n, 0)))
+}
+
 // Accepted counts a batch that was stored. One whose every test was refused at
 // once is complete with it.
 func (m *Metrics) Accepted(b batch.Batch) {

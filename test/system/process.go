@@ -137,7 +137,8 @@ func (p *Process) says(path string) bool {
 	return resp.StatusCode == http.StatusOK
 }
 
-// Metric adds up the series of a metric.
+// Metric adds up the series of a metric, or gives the one that is named with its
+// labels.
 func (p *Process) Metric(t *testing.T, name string) float64 {
 	t.Helper()
 	resp, err := http.Get("http://" + p.Admin + "/metrics")
@@ -152,7 +153,7 @@ func (p *Process) Metric(t *testing.T, name string) float64 {
 	sum, found := 0.0, false
 	for line := range strings.Lines(string(text)) {
 		series, value, _ := strings.Cut(strings.TrimSpace(line), " ")
-		if of, _, _ := strings.Cut(series, "{"); of != name {
+		if of, _, _ := strings.Cut(series, "{"); of != name && series != name {
 			continue
 		}
 		number, err := strconv.ParseFloat(value[strings.LastIndex(value, " ")+1:], 64)

@@ -1669,6 +1669,9 @@ type TestEndPointEndPointType string
 // TestEndPointNetType The network from which the test is made.
 type TestEndPointNetType string
 
+// IdempotencyKey defines model for Idempotency-Key.
+type IdempotencyKey = string
+
 // LastEventID defines model for Last-Event-ID.
 type LastEventID = int
 
@@ -1708,6 +1711,9 @@ type BadRequest = Error
 // Forbidden defines model for Forbidden.
 type Forbidden = Error
 
+// InFlight defines model for InFlight.
+type InFlight = Error
+
 // InternalError defines model for InternalError.
 type InternalError = Error
 
@@ -1716,6 +1722,9 @@ type MethodNotAllowed = Error
 
 // NotFound defines model for NotFound.
 type NotFound = Error
+
+// OtherRequest defines model for OtherRequest.
+type OtherRequest = Error
 
 // RequestTimeout defines model for RequestTimeout.
 type RequestTimeout = Error
@@ -1796,6 +1805,12 @@ type TestConnectionsParams struct {
 
 	// Prefer `respond-async` asks for 202 at once instead of the results.
 	Prefer Prefer `json:"Prefer,omitempty,omitzero"`
+
+	// IdempotencyKey The caller's name for the request, unique in the project, good for 24 hours. The request is carried out once:
+	// sent again it gets the first answer (see Idempotent-Replayed), or the batch of the first if that was never
+	// answered; 409 while the first is being answered, 422 if the key stands for a request with another body, call or
+	// Prefer. A refused request leaves its key free.
+	IdempotencyKey IdempotencyKey `json:"Idempotency-Key,omitempty,omitzero"`
 }
 
 // CreateJobsParams defines parameters for CreateJobs.
@@ -1835,6 +1850,12 @@ type TestClusterConnectionsParams struct {
 
 	// Prefer `respond-async` asks for 202 at once instead of the results.
 	Prefer Prefer `json:"Prefer,omitempty,omitzero"`
+
+	// IdempotencyKey The caller's name for the request, unique in the project, good for 24 hours. The request is carried out once:
+	// sent again it gets the first answer (see Idempotent-Replayed), or the batch of the first if that was never
+	// answered; 409 while the first is being answered, 422 if the key stands for a request with another body, call or
+	// Prefer. A refused request leaves its key free.
+	IdempotencyKey IdempotencyKey `json:"Idempotency-Key,omitempty,omitzero"`
 }
 
 // PutJobStateParams defines parameters for PutJobState.
@@ -2968,6 +2989,15 @@ func NewTestConnectionsRequestWithBody(server string, projectID ProjectID, param
 
 		req.Header.Set("Prefer", headerParam1)
 
+		var headerParam2 string
+
+		headerParam2, err = runtime.StyleParamWithOptions("simple", false, "Idempotency-Key", params.IdempotencyKey, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+		if err != nil {
+			return nil, err
+		}
+
+		req.Header.Set("Idempotency-Key", headerParam2)
+
 	}
 
 	return req, nil
@@ -3336,6 +3366,15 @@ func NewTestClusterConnectionsRequestWithBody(server string, projectID ProjectID
 		}
 
 		req.Header.Set("Prefer", headerParam1)
+
+		var headerParam2 string
+
+		headerParam2, err = runtime.StyleParamWithOptions("simple", false, "Idempotency-Key", params.IdempotencyKey, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+		if err != nil {
+			return nil, err
+		}
+
+		req.Header.Set("Idempotency-Key", headerParam2)
 
 	}
 
@@ -3896,16 +3935,29 @@ func (r ListJobsReply) ContentType() string {
 
 // TestConnectionsReply200Headers the declared response headers of an HTTP 200 response for TestConnections
 type TestConnectionsReply200Headers struct {
-	XBatchID   string
-	XRequestID string
+	IdempotentReplayed string
+	XBatchID           string
+	XRequestID         string
 }
 
 // TestConnectionsReply202Headers the declared response headers of an HTTP 202 response for TestConnections
 type TestConnectionsReply202Headers struct {
-	Location          string
-	PreferenceApplied string
-	XBatchID          string
-	XRequestID        string
+	IdempotentReplayed string
+	Location           string
+	PreferenceApplied  string
+	XBatchID           string
+	XRequestID         string
+}
+
+// TestConnectionsReply409Headers the declared response headers of an HTTP 409 response for TestConnections
+type TestConnectionsReply409Headers struct {
+	RetryAfter int
+	XRequestID string
+}
+
+// TestConnectionsReply422Headers the declared response headers of an HTTP 422 response for TestConnections
+type TestConnectionsReply422Headers struct {
+	XRequestID string
 }
 
 type TestConnectionsReply struct {
@@ -3915,10 +3967,18 @@ type TestConnectionsReply struct {
 	JSON200 *TestConnectionsResponse
 	// JSON202 the response for an HTTP 202 `application/json` response
 	JSON202 *Batch
+	// JSON409 the response for an HTTP 409 `application/json` response
+	JSON409 *InFlight
+	// JSON422 the response for an HTTP 422 `application/json` response
+	JSON422 *OtherRequest
 	// Headers200 the parsed response headers for an HTTP 200 response
 	Headers200 *TestConnectionsReply200Headers
 	// Headers202 the parsed response headers for an HTTP 202 response
 	Headers202 *TestConnectionsReply202Headers
+	// Headers409 the parsed response headers for an HTTP 409 response
+	Headers409 *TestConnectionsReply409Headers
+	// Headers422 the parsed response headers for an HTTP 422 response
+	Headers422 *TestConnectionsReply422Headers
 }
 
 // GetJSON200 returns the response for an HTTP 200 `application/json` response
@@ -3929,6 +3989,16 @@ func (r TestConnectionsReply) GetJSON200() *TestConnectionsResponse {
 // GetJSON202 returns the response for an HTTP 202 `application/json` response
 func (r TestConnectionsReply) GetJSON202() *Batch {
 	return r.JSON202
+}
+
+// GetJSON409 returns the response for an HTTP 409 `application/json` response
+func (r TestConnectionsReply) GetJSON409() *InFlight {
+	return r.JSON409
+}
+
+// GetJSON422 returns the response for an HTTP 422 `application/json` response
+func (r TestConnectionsReply) GetJSON422() *OtherRequest {
+	return r.JSON422
 }
 
 // GetBody returns the raw response body bytes
@@ -4202,16 +4272,29 @@ func (r GetJobStatusesReply) ContentType() string {
 
 // TestClusterConnectionsReply200Headers the declared response headers of an HTTP 200 response for TestClusterConnections
 type TestClusterConnectionsReply200Headers struct {
-	XBatchID   string
-	XRequestID string
+	IdempotentReplayed string
+	XBatchID           string
+	XRequestID         string
 }
 
 // TestClusterConnectionsReply202Headers the declared response headers of an HTTP 202 response for TestClusterConnections
 type TestClusterConnectionsReply202Headers struct {
-	Location          string
-	PreferenceApplied string
-	XBatchID          string
-	XRequestID        string
+	IdempotentReplayed string
+	Location           string
+	PreferenceApplied  string
+	XBatchID           string
+	XRequestID         string
+}
+
+// TestClusterConnectionsReply409Headers the declared response headers of an HTTP 409 response for TestClusterConnections
+type TestClusterConnectionsReply409Headers struct {
+	RetryAfter int
+	XRequestID string
+}
+
+// TestClusterConnectionsReply422Headers the declared response headers of an HTTP 422 response for TestClusterConnections
+type TestClusterConnectionsReply422Headers struct {
+	XRequestID string
 }
 
 type TestClusterConnectionsReply struct {
@@ -4221,10 +4304,18 @@ type TestClusterConnectionsReply struct {
 	JSON200 *TestClusterConnectionsResponse
 	// JSON202 the response for an HTTP 202 `application/json` response
 	JSON202 *Batch
+	// JSON409 the response for an HTTP 409 `application/json` response
+	JSON409 *InFlight
+	// JSON422 the response for an HTTP 422 `application/json` response
+	JSON422 *OtherRequest
 	// Headers200 the parsed response headers for an HTTP 200 response
 	Headers200 *TestClusterConnectionsReply200Headers
 	// Headers202 the parsed response headers for an HTTP 202 response
 	Headers202 *TestClusterConnectionsReply202Headers
+	// Headers409 the parsed response headers for an HTTP 409 response
+	Headers409 *TestClusterConnectionsReply409Headers
+	// Headers422 the parsed response headers for an HTTP 422 response
+	Headers422 *TestClusterConnectionsReply422Headers
 }
 
 // GetJSON200 returns the response for an HTTP 200 `application/json` response
@@ -4235,6 +4326,16 @@ func (r TestClusterConnectionsReply) GetJSON200() *TestClusterConnectionsRespons
 // GetJSON202 returns the response for an HTTP 202 `application/json` response
 func (r TestClusterConnectionsReply) GetJSON202() *Batch {
 	return r.JSON202
+}
+
+// GetJSON409 returns the response for an HTTP 409 `application/json` response
+func (r TestClusterConnectionsReply) GetJSON409() *InFlight {
+	return r.JSON409
+}
+
+// GetJSON422 returns the response for an HTTP 422 `application/json` response
+func (r TestClusterConnectionsReply) GetJSON422() *OtherRequest {
+	return r.JSON422
 }
 
 // GetBody returns the raw response body bytes
@@ -4880,11 +4981,32 @@ func ParseTestConnectionsReply(rsp *http.Response) (*TestConnectionsReply, error
 		}
 		response.JSON202 = &dest
 
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 409:
+		var dest InFlight
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON409 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 422:
+		var dest OtherRequest
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON422 = &dest
+
 	}
 
 	switch {
 	case rsp.StatusCode == 200:
 		var headers TestConnectionsReply200Headers
+		if values := rsp.Header.Values("Idempotent-Replayed"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Idempotent-Replayed", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.IdempotentReplayed = value
+		}
 		if values := rsp.Header.Values("X-Batch-Id"); len(values) > 0 {
 			var value string
 			if err := runtime.BindStyledParameterWithOptions("simple", "X-Batch-Id", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
@@ -4902,6 +5024,13 @@ func ParseTestConnectionsReply(rsp *http.Response) (*TestConnectionsReply, error
 		response.Headers200 = &headers
 	case rsp.StatusCode == 202:
 		var headers TestConnectionsReply202Headers
+		if values := rsp.Header.Values("Idempotent-Replayed"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Idempotent-Replayed", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.IdempotentReplayed = value
+		}
 		if values := rsp.Header.Values("Location"); len(values) > 0 {
 			var value string
 			if err := runtime.BindStyledParameterWithOptions("simple", "Location", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
@@ -4931,6 +5060,33 @@ func ParseTestConnectionsReply(rsp *http.Response) (*TestConnectionsReply, error
 			headers.XRequestID = value
 		}
 		response.Headers202 = &headers
+	case rsp.StatusCode == 409:
+		var headers TestConnectionsReply409Headers
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value int
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = value
+		}
+		if values := rsp.Header.Values("X-Request-Id"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "X-Request-Id", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.XRequestID = value
+		}
+		response.Headers409 = &headers
+	case rsp.StatusCode == 422:
+		var headers TestConnectionsReply422Headers
+		if values := rsp.Header.Values("X-Request-Id"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "X-Request-Id", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.XRequestID = value
+		}
+		response.Headers422 = &headers
 	}
 
 	return response, nil
@@ -5159,11 +5315,32 @@ func ParseTestClusterConnectionsReply(rsp *http.Response) (*TestClusterConnectio
 		}
 		response.JSON202 = &dest
 
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 409:
+		var dest InFlight
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON409 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 422:
+		var dest OtherRequest
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON422 = &dest
+
 	}
 
 	switch {
 	case rsp.StatusCode == 200:
 		var headers TestClusterConnectionsReply200Headers
+		if values := rsp.Header.Values("Idempotent-Replayed"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Idempotent-Replayed", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.IdempotentReplayed = value
+		}
 		if values := rsp.Header.Values("X-Batch-Id"); len(values) > 0 {
 			var value string
 			if err := runtime.BindStyledParameterWithOptions("simple", "X-Batch-Id", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
@@ -5181,6 +5358,13 @@ func ParseTestClusterConnectionsReply(rsp *http.Response) (*TestClusterConnectio
 		response.Headers200 = &headers
 	case rsp.StatusCode == 202:
 		var headers TestClusterConnectionsReply202Headers
+		if values := rsp.Header.Values("Idempotent-Replayed"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Idempotent-Replayed", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.IdempotentReplayed = value
+		}
 		if values := rsp.Header.Values("Location"); len(values) > 0 {
 			var value string
 			if err := runtime.BindStyledParameterWithOptions("simple", "Location", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
@@ -5210,6 +5394,33 @@ func ParseTestClusterConnectionsReply(rsp *http.Response) (*TestClusterConnectio
 			headers.XRequestID = value
 		}
 		response.Headers202 = &headers
+	case rsp.StatusCode == 409:
+		var headers TestClusterConnectionsReply409Headers
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value int
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = value
+		}
+		if values := rsp.Header.Values("X-Request-Id"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "X-Request-Id", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.XRequestID = value
+		}
+		response.Headers409 = &headers
+	case rsp.StatusCode == 422:
+		var headers TestClusterConnectionsReply422Headers
+		if values := rsp.Header.Values("X-Request-Id"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "X-Request-Id", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.XRequestID = value
+		}
+		response.Headers422 = &headers
 	}
 
 	return response, nil

@@ -1669,6 +1669,9 @@ type TestEndPointEndPointType string
 // TestEndPointNetType The network from which the test is made.
 type TestEndPointNetType string
 
+// IdempotencyKey defines model for Idempotency-Key.
+type IdempotencyKey = string
+
 // LastEventID defines model for Last-Event-ID.
 type LastEventID = int
 
@@ -1708,6 +1711,9 @@ type BadRequest = Error
 // Forbidden defines model for Forbidden.
 type Forbidden = Error
 
+// InFlight defines model for InFlight.
+type InFlight = Error
+
 // InternalError defines model for InternalError.
 type InternalError = Error
 
@@ -1716,6 +1722,9 @@ type MethodNotAllowed = Error
 
 // NotFound defines model for NotFound.
 type NotFound = Error
+
+// OtherRequest defines model for OtherRequest.
+type OtherRequest = Error
 
 // RequestTimeout defines model for RequestTimeout.
 type RequestTimeout = Error
@@ -1796,6 +1805,12 @@ type TestConnectionsParams struct {
 
 	// Prefer `respond-async` asks for 202 at once instead of the results.
 	Prefer Prefer `json:"Prefer,omitempty,omitzero"`
+
+	// IdempotencyKey The caller's name for the request, unique in the project, good for 24 hours. The request is carried out once:
+	// sent again it gets the first answer (see Idempotent-Replayed), or the batch of the first if that was never
+	// answered; 409 while the first is being answered, 422 if the key stands for a request with another body, call or
+	// Prefer. A refused request leaves its key free.
+	IdempotencyKey IdempotencyKey `json:"Idempotency-Key,omitempty,omitzero"`
 }
 
 // CreateJobsParams defines parameters for CreateJobs.
@@ -1835,6 +1850,12 @@ type TestClusterConnectionsParams struct {
 
 	// Prefer `respond-async` asks for 202 at once instead of the results.
 	Prefer Prefer `json:"Prefer,omitempty,omitzero"`
+
+	// IdempotencyKey The caller's name for the request, unique in the project, good for 24 hours. The request is carried out once:
+	// sent again it gets the first answer (see Idempotent-Replayed), or the batch of the first if that was never
+	// answered; 409 while the first is being answered, 422 if the key stands for a request with another body, call or
+	// Prefer. A refused request leaves its key free.
+	IdempotencyKey IdempotencyKey `json:"Idempotency-Key,omitempty,omitzero"`
 }
 
 // PutJobStateParams defines parameters for PutJobState.
@@ -2235,6 +2256,21 @@ func (w *ServerInterfaceWrapper) TestConnections(ctx echo.Context) error {
 
 		params.Prefer = Prefer
 	}
+	// ------------- Optional header parameter "Idempotency-Key" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
+		var IdempotencyKey IdempotencyKey
+		n := len(valueList)
+		if n != 1 {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Expected one value for Idempotency-Key, got %d", n))
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter Idempotency-Key: %s", err))
+		}
+
+		params.IdempotencyKey = IdempotencyKey
+	}
 
 	// Invoke the callback with all the unmarshaled arguments
 	err = w.Handler.TestConnections(ctx, projectID, params)
@@ -2466,6 +2502,21 @@ func (w *ServerInterfaceWrapper) TestClusterConnections(ctx echo.Context) error 
 
 		params.Prefer = Prefer
 	}
+	// ------------- Optional header parameter "Idempotency-Key" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
+		var IdempotencyKey IdempotencyKey
+		n := len(valueList)
+		if n != 1 {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Expected one value for Idempotency-Key, got %d", n))
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter Idempotency-Key: %s", err))
+		}
+
+		params.IdempotencyKey = IdempotencyKey
+	}
 
 	// Invoke the callback with all the unmarshaled arguments
 	err = w.Handler.TestClusterConnections(ctx, projectID, params)
@@ -2598,6 +2649,16 @@ type ForbiddenJSONResponse struct {
 	Headers ForbiddenResponseHeaders
 }
 
+type InFlightResponseHeaders struct {
+	RetryAfter int
+	XRequestID string
+}
+type InFlightJSONResponse struct {
+	Body Error
+
+	Headers InFlightResponseHeaders
+}
+
 type InternalErrorResponseHeaders struct {
 	XRequestID string
 }
@@ -2624,6 +2685,15 @@ type NotFoundJSONResponse struct {
 	Body Error
 
 	Headers NotFoundResponseHeaders
+}
+
+type OtherRequestResponseHeaders struct {
+	XRequestID string
+}
+type OtherRequestJSONResponse struct {
+	Body Error
+
+	Headers OtherRequestResponseHeaders
 }
 
 type RequestTimeoutResponseHeaders struct {

@@ -40,12 +40,17 @@ select created_at, deadline, finished_at from b`
 
 // Create stores the batch and its tests: see batch.Creator.
 func (s *Store) Create(ctx context.Context, b batch.Batch, tests []batch.Test) (batch.Batch, error) {
+	return s.create(ctx, s.pool, b, tests)
+}
+
+// create is Create in a transaction of its own or of the caller's.
+func (s *Store) create(ctx context.Context, in inserter, b batch.Batch, tests []batch.Test) (batch.Batch, error) {
 	rows, err := s.newTests(b, tests)
 	if err != nil {
 		return batch.Batch{}, fmt.Errorf("create batch: %w", err)
 	}
 	b.Total, b.Open = len(tests), len(tests)-rows.finished
-	err = s.pool.QueryRow(ctx, insertBatch,
+	err = in.QueryRow(ctx, insertBatch,
 		b.ID, b.Project, b.Call, b.Lane, b.Entries, b.Total, b.Open, b.Caller, b.ReplyTo, b.Trace, b.Timeout,
 		rows.jobs, rows.id, rows.entry, rows.object, rows.jobID, rows.endPointType, rows.endpoint, rows.secretsSet,
 		rows.sealed, rows.network, rows.attempt, rows.seq, rows.report,
@@ -54,6 +59,29 @@ func (s *Store) Create(ctx context.Context, b batch.Batch, tests []batch.Test) (
 		return batch.Batch{}, fmt.Errorf("create batch: %w", translate(err))
 	}
 	return b, nil
+}
+
+// inserter is a pool or a transaction.
+type inserter interface {
+	QueryRow(ctx context.Context, sql string, args ...any) pgx.Row
+}
+
+const countBacklog = `
+select coalesce(sum(o.open), 0)
+  from (select b.open from batches b
+         where b.project = $1 and b.finished_at is null and (b.lane = $2) is true
+         limit $3) o`
+
+// Backlog counts open tests: see batch.Creator. Each batch that runs has one, so
+// that not more of them than most need be looked at.
+func (s *Store) Backlog(ctx context.Context, project string, lane batch.Lane, most int) (n int, err error) {
+	if !isStorable(project) {
+		return 0, nil
+	}
+	if err := s.pool.QueryRow(ctx, countBacklog, project, lane, most).Scan(&n); err != nil {
+		return 0, fmt.Errorf("count open tests: %w", translate(err))
+	}
+	return n, nil
 }
 
 // testRows are new tests by column.

@@ -42,6 +42,8 @@ func translate(err error) error {
 		switch {
 		case e.Code == uniqueViolation && e.ConstraintName == "jobs_name":
 			return job.ErrNameTaken
+		case e.Code == uniqueViolation && e.ConstraintName == "request_keys_pkey":
+			return batch.ErrKeyTaken
 		case passes(e.Code):
 			return fmt.Errorf("postgres refused: SQLSTATE %s: %w", e.Code, batch.ErrUnavailable)
 		case e.ConstraintName != "":

@@ -64,5 +64,14 @@ func HotQueries(project, batchID, testID, lease string, now time.Time) map[strin
 		"list jobs shown":   {shown.page, shown.pageArgs, "jobs_shown jobs_children"},
 		"count jobs shown":  {shown.count, shown.countArgs, "jobs_shown"},
 		"ready jobs":        {readyJobs, []any{time.Second}, "jobs_creating"},
+		"backlog":           {countBacklog, []any{project, batch.Interactive, 1000}, "batches_running"},
+		"key":               {selectKey, []any{project, "k", time.Hour}, "request_keys_pkey"},
+		"drop an old key":   {dropOldKey, []any{project, "k", time.Hour}, "request_keys_pkey"},
+		"take a key":        {takeKey, []any{project, "k", "api", time.Second}, "request_keys_pkey"},
+		"keep an answer":    {keepAnswer, []any{project, "k", []byte("a")}, "request_keys_pkey"},
+		"renew keys":        {renewKeys, []any{"api", ids, time.Second}, "request_keys_by_batch"},
+		"release a key":     {releaseKey, []any{project, "k", "api"}, "request_keys_pkey"},
+		"remove batches":    {removeBatches, []any{time.Hour, 1000}, "batches_ended batches_pkey"},
+		"remove keys":       {removeKeys, []any{24 * time.Hour, 1000}, "request_keys_age"},
 	}
 }

@@ -37,6 +37,9 @@ select 'project-' || i % 10, 'job-' || i, i, i, case when i % 100 = 0 then 'CREA
        false, case when i / 10 % 2 = 0 then 'sync' else 'migration' end, '', '', '', '', '', '', now() - i * interval '1 s', now()
   from generate_series(1, 20000) i;
 
+insert into request_keys (project, key, batch_id, sealed, digest, created_at, held_by, held_until)
+select b.project, b.id, b.id, '', '', b.created_at, 'api', now() from batches b;
+
 analyze;`
 
 func TestPlansOfFullTables(t *testing.T) {

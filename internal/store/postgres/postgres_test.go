@@ -9,6 +9,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 
@@ -153,6 +154,38 @@ func (i insides) Sealed(ctx context.Context, testID string) (sealed []byte, err 
 	defer func() { _ = conn.Close(ctx) }()
 	err = conn.QueryRow(ctx, "select sealed from tests where id = $1", testID).Scan(&sealed)
 	return sealed, err
+}
+
+func (i insides) Outdate(ctx context.Context, age time.Duration) error {
+	conn, err := pgx.Connect(ctx, i.dsn)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = conn.Close(ctx) }()
+	if _, err = conn.Exec(ctx, "update batches set created_at = created_at - $1::interval, finished_at = finished_at - $1::interval", age); err != nil {
+		return err
+	}
+	_, err = conn.Exec(ctx, "update request_keys set created_at = created_at - $1::interval", age)
+	return err
+}
+
+func (i insides) Count(ctx context.Context) (map[string]int, error) {
+	conn, err := pgx.Connect(ctx, i.dsn)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = conn.Close(ctx) }()
+	counts := map[string]int{}
+	for _, table := range storetest.Tables() {
+		var n int
+		if err := conn.QueryRow(ctx, "select count(*) from "+table).Scan(&n); err != nil {
+			return nil, err
+		}
+		if n > 0 {
+			counts[table] = n
+		}
+	}
+	return counts, nil
 }
 
 func (i insides) Dump(ctx context.Context) ([]byte, error) {

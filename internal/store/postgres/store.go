@@ -32,6 +32,8 @@ var (
 	_ batch.Reader      = (*Store)(nil)
 	_ batch.Ender       = (*Store)(nil)
 	_ batch.Announcer   = (*Store)(nil)
+	_ batch.KeyStore    = (*Store)(nil)
+	_ batch.Remover     = (*Store)(nil)
 )
 
 // Config says where the store is and how it is used.

@@ -91,34 +91,33 @@ func (s *Store) Interrupt(ctx context.Context, maxProbes, limit int) ([]batch.Co
 
 // ExpireBatch ends what is open of one batch: see batch.Ender.
 func (s *Store) ExpireBatch(ctx context.Context, id string) error {
-	if _, err := s.endBatch(ctx, id, probe.CodeDeadlineExceeded); err != nil {
+	if _, _, err := s.endBatch(ctx, id, probe.CodeDeadlineExceeded); err != nil {
 		return fmt.Errorf("expire batch: %w", err)
 	}
 	return nil
 }
 
 // Cancel ends what is open of one batch of the project: see batch.Ender.
-func (s *Store) Cancel(ctx context.Context, project, id string) ([]batch.Completion, error) {
+func (s *Store) Cancel(ctx context.Context, project, id string) ([]batch.Completion, int, error) {
 	if _, err := s.batchRow(ctx, project, id); err != nil {
-		return nil, err
+		return nil, 0, err
 	}
-	done, err := s.endBatch(ctx, id, probe.CodeCancelled)
+	done, n, err := s.endBatch(ctx, id, probe.CodeCancelled)
 	if err != nil {
-		return nil, fmt.Errorf("cancel batch: %w", err)
+		return nil, 0, fmt.Errorf("cancel batch: %w", err)
 	}
-	return done, nil
+	return done, n, nil
 }
 
-func (s *Store) endBatch(ctx context.Context, id string, code probe.Code) ([]batch.Completion, error) {
+func (s *Store) endBatch(ctx context.Context, id string, code probe.Code) ([]batch.Completion, int, error) {
 	if !record.IsUUID(id) {
-		return nil, nil
+		return nil, 0, nil
 	}
 	ids, err := collect(ctx, s.pool, pgx.RowTo[string], selectOpenOf, id)
 	if err != nil {
-		return nil, err
+		return nil, 0, err
 	}
-	done, _, err := s.endFound(ctx, ids, lockBatches, lockOpen, record.Always(code))
-	return done, err
+	return s.endFound(ctx, ids, lockBatches, lockOpen, record.Always(code))
 }
 
 // endFound ends those of the tests that are still to be ended once they are

@@ -25,6 +25,11 @@ values (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?14, c
 
 // Create stores the batch and its tests: see batch.Creator.
 func (s *Store) Create(ctx context.Context, b batch.Batch, tests []batch.Test) (batch.Batch, error) {
+	return s.create(ctx, b, tests, func(*sql.Tx, int64) error { return nil })
+}
+
+// create is Create with something more in its transaction.
+func (s *Store) create(ctx context.Context, b batch.Batch, tests []batch.Test, more func(tx *sql.Tx, now int64) error) (batch.Batch, error) {
 	rows, finished, err := s.sealer.NewTests(b.ID, tests)
 	if err != nil {
 		return batch.Batch{}, fmt.Errorf("create batch: %w", err)
@@ -60,13 +65,25 @@ func (s *Store) Create(ctx context.Context, b batch.Batch, tests []batch.Test) (
 				return translate(err)
 			}
 		}
-		return nil
+		return more(tx, now)
 	})
 	if err != nil {
 		return batch.Batch{}, fmt.Errorf("create batch: %w", err)
 	}
 	return b, nil
 }
+
+// Backlog counts open tests: see batch.Creator.
+func (s *Store) Backlog(ctx context.Context, project string, lane batch.Lane, most int) (n int, err error) {
+	if err := s.reader.QueryRowContext(ctx, countBacklog, project, string(lane), most).Scan(&n); err != nil {
+		return 0, fmt.Errorf("count open tests: %w", translate(err))
+	}
+	return n, nil
+}
+
+const countBacklog = `
+select coalesce(sum(open), 0)
+  from (select b.open from batches b where b.project = ?1 and b.finished_at is null and b.lane = ?2 limit ?3)`
 
 // Networks lists what workers announced: see batch.Creator.
 func (s *Store) Networks(ctx context.Context, age time.Duration) ([]string, error) {

@@ -33,6 +33,8 @@ func translate(err error) error {
 	switch {
 	case e.Code() == sqlite3.SQLITE_CONSTRAINT_UNIQUE && strings.Contains(e.Error(), "jobs.name_key"):
 		return job.ErrNameTaken
+	case e.Code() == sqlite3.SQLITE_CONSTRAINT_PRIMARYKEY && strings.Contains(e.Error(), "request_keys.key"):
+		return batch.ErrKeyTaken
 	case e.Code()&0xff == sqlite3.SQLITE_INTERRUPT:
 		// The driver's way of telling that the context ended, for whichever
 		// reason.

@@ -48,5 +48,14 @@ func Queries() map[string][2]string {
 		"list jobs shown":  {shown, "jobs_shown"},
 		"count jobs shown": {count, "jobs_shown"},
 		"ready jobs":       {readyJobs, "jobs_creating"},
+		"backlog":          {countBacklog, "batches_running"},
+		"key":              {selectKey, "PRIMARY KEY"},
+		"drop an old key":  {dropOldKey, "PRIMARY KEY"},
+		"take a key":       {takeKey, "PRIMARY KEY"},
+		"keep an answer":   {keepAnswer, "PRIMARY KEY"},
+		"renew keys":       {renewKeys, "request_keys_by_batch"},
+		"release a key":    {releaseKey, "PRIMARY KEY"},
+		"remove batches":   {removeBatches, "batches_ended"},
+		"remove keys":      {removeKeys, "request_keys_age"},
 	}
 }

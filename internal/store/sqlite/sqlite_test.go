@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"testing"
+	"time"
 
 	"dialtone/internal/secret"
 	"dialtone/internal/store/sqlite"
@@ -72,6 +73,39 @@ func (i insides) Sealed(ctx context.Context, testID string) (sealed []byte, err 
 	defer func() { _ = db.Close() }()
 	err = db.QueryRowContext(ctx, "select sealed from tests where id = ?1", testID).Scan(&sealed)
 	return sealed, err
+}
+
+func (i insides) Outdate(ctx context.Context, age time.Duration) error {
+	db, err := sql.Open("sqlite", "file:"+i.path+"?_pragma=busy_timeout(5000)")
+	if err != nil {
+		return err
+	}
+	defer func() { _ = db.Close() }()
+	_, err = db.ExecContext(ctx, "update batches set created_at = created_at - ?1, finished_at = finished_at - ?1", age.Microseconds())
+	if err != nil {
+		return err
+	}
+	_, err = db.ExecContext(ctx, "update request_keys set created_at = created_at - ?1", age.Microseconds())
+	return err
+}
+
+func (i insides) Count(ctx context.Context) (map[string]int, error) {
+	db, err := sql.Open("sqlite", "file:"+i.path)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = db.Close() }()
+	counts := map[string]int{}
+	for _, table := range storetest.Tables() {
+		var n int
+		if err := db.QueryRowContext(ctx, "select count(*) from "+table).Scan(&n); err != nil {
+			return nil, err
+		}
+		if n > 0 {
+			counts[table] = n
+		}
+	}
+	return counts, nil
 }
 
 // Dump gives the file and its log: what was deleted is in there, too.

@@ -31,6 +31,8 @@ var (
 	_ batch.Reader    = (*Store)(nil)
 	_ batch.Ender     = (*Store)(nil)
 	_ batch.Announcer = (*Store)(nil)
+	_ batch.KeyStore  = (*Store)(nil)
+	_ batch.Remover   = (*Store)(nil)
 )
 
 // Config says where the store is.

@@ -65,20 +65,20 @@ func (s *Store) ExpireBatch(ctx context.Context, id string) error {
 }
 
 // Cancel ends what is open of one batch of the project: see batch.Ender.
-func (s *Store) Cancel(ctx context.Context, project, id string) ([]batch.Completion, error) {
+func (s *Store) Cancel(ctx context.Context, project, id string) ([]batch.Completion, int, error) {
 	var there int
 	err := s.reader.QueryRowContext(ctx, "select 1 from batches where project = ?1 and id = ?2", project, id).Scan(&there)
 	if errors.Is(err, sql.ErrNoRows) {
-		return nil, batch.ErrNotFound
+		return nil, 0, batch.ErrNotFound
 	}
 	if err != nil {
-		return nil, fmt.Errorf("cancel batch: %w", translate(err))
+		return nil, 0, fmt.Errorf("cancel batch: %w", translate(err))
 	}
-	done, _, err := s.endFound(ctx, openOf, record.Always(probe.CodeCancelled), -1, id)
+	done, n, err := s.endFound(ctx, openOf, record.Always(probe.CodeCancelled), -1, id)
 	if err != nil {
-		return nil, fmt.Errorf("cancel batch: %w", err)
+		return nil, 0, fmt.Errorf("cancel batch: %w", err)
 	}
-	return done, nil
+	return done, n, nil
 }
 
 // endFound ends the tests that the clauses from find, and says how many.

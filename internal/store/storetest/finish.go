@@ -265,7 +265,7 @@ func raceCancel(e env) {
 			var complete []batch.Completion
 			var err error
 			if i == 0 {
-				complete, err = e.Cancel(ctx, e.project, b.ID)
+				complete, _, err = e.Cancel(ctx, e.project, b.ID)
 			} else {
 				c := []batch.Claimed{first, second}[i-1]
 				_, complete, err = e.Finish(ctx, []batch.Finish{{TestID: c.ID, LeaseID: c.LeaseID, Report: newReport(probe.CodeOK)}})
@@ -327,7 +327,7 @@ func raceGroups(e env) {
 	})
 	// What lost its lease on the way is still open: end it.
 	for _, t := range all {
-		if done, err := e.Cancel(e.Context(), e.project, t.BatchID); err == nil {
+		if done, _, err := e.Cancel(e.Context(), e.project, t.BatchID); err == nil {
 			completions.Add(int32(len(done)))
 		}
 	}

@@ -62,9 +62,10 @@ func expireOne(e env) {
 func cancelOne(e env) {
 	b, tests := e.create(2)
 	c := e.mustClaim(tests[0].ID, long)
-	done, err := e.Cancel(e.Context(), e.project, b.ID)
+	done, n, err := e.Cancel(e.Context(), e.project, b.ID)
 	e.ok(err)
 	e.same("completion", done, []batch.Completion{{BatchID: b.ID, ReplyTo: "api-1"}})
+	e.same("tests ended", n, 2)
 	_, all := e.read(b)
 	for i, t := range all {
 		if t.Report == nil || t.Report.Code != probe.CodeCancelled || e.hasSecrets(t.ID) {
@@ -84,17 +85,17 @@ func cancelNothing(e env) {
 	for _, try := range []struct{ project, id string }{
 		{"another", b.ID}, {e.project, batch.NewID()}, {e.project, "no-uuid"}, {"\xff\x00", b.ID},
 	} {
-		if _, err := e.Cancel(e.Context(), try.project, try.id); !errors.Is(err, batch.ErrNotFound) {
+		if _, _, err := e.Cancel(e.Context(), try.project, try.id); !errors.Is(err, batch.ErrNotFound) {
 			e.Errorf("Cancel(%q, %q): %v, want ErrNotFound", try.project, try.id, err)
 		}
 	}
 	if got, _ := e.read(b); got.Open != 1 {
 		e.Error("another project cancelled the batch")
 	}
-	_, err := e.Cancel(e.Context(), e.project, b.ID)
+	_, _, err := e.Cancel(e.Context(), e.project, b.ID)
 	e.ok(err)
-	done, err := e.Cancel(e.Context(), e.project, b.ID)
-	if err != nil || len(done) != 0 {
+	done, n, err := e.Cancel(e.Context(), e.project, b.ID)
+	if err != nil || len(done) != 0 || n != 0 {
 		e.Errorf("second Cancel() = %v, %v; want nothing", done, err)
 	}
 }

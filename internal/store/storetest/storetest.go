@@ -16,6 +16,8 @@ import (
 // Store is what is put to the test.
 type Store interface {
 	Batches
+	batch.KeyStore
+	batch.Remover
 	JobReader
 	JobWriter
 	Insides
@@ -62,16 +64,23 @@ type Insides interface {
 	CheckKeys(ctx context.Context) error
 	// Sealed gives the raw column of a test's sealed secrets, nil when empty.
 	Sealed(ctx context.Context, testID string) ([]byte, error)
+	// Outdate makes every batch and every key older by an age.
+	Outdate(ctx context.Context, age time.Duration) error
+	// Count gives the number of rows of each of the Tables that has some.
+	Count(ctx context.Context) (map[string]int, error)
 	// Dump gives every byte of every column of every table, in any form that
 	// leaves bytes next to each other next to each other.
 	Dump(ctx context.Context) ([]byte, error)
 }
 
+// Tables are those of batches and what belongs to them.
+func Tables() []string { return []string{"batches", "batch_jobs", "tests", "request_keys"} }
+
 // Run runs the contract; open gives each case an empty store of its own.
 func Run(t *testing.T, open func(t *testing.T) Store) {
 	t.Helper()
 	for _, group := range [][]contract{
-		creating(), claiming(), finishing(), racing(), sweeping(), ending(), reading(), sealing(), keepingJobs(), testability(),
+		creating(), claiming(), finishing(), racing(), sweeping(), ending(), reading(), sealing(), keepingJobs(), testability(), keying(), removing(),
 	} {
 		for _, c := range group {
 			t.Run(c.name, func(t *testing.T) {

@@ -46,6 +46,13 @@ func Metrics() *telemetry.Metrics {
 	m.Answered(b, []batch.Result{{OK: true}, {}}, time.Second)
 	m.Answered(b, []batch.Result{{}}, time.Second)
 	m.Streams(1)
+	for _, outcome := range []string{"stored", "joined", "in_flight", "mismatch"} {
+		m.Repeated(outcome)
+	}
+	m.Full(batch.Bulk)
+	m.Removed("batches", 2)
+	m.Removed("tests", 20)
+	m.Removed("keys", 1)
 
 	c := Claimed()
 	m.Claimed(c)
