@@ -39,16 +39,21 @@ up_mariadb() {
 }
 
 mariadb_init() {
-  local home=$dir/mariadb name
+  local name
+  mariadb_home "$dir/mariadb"
+  for name in mariadb_plain mariadb_deny; do cp -a "$dir/mariadb" "$dir/$name"; done
+}
+
+mariadb_home() { # DIRECTORY: certificates and an empty database
+  local home=$1
   mkdir -m 0700 "$home"
   cp "$dir/pki/"{server.pem,server.key,ca.pem} "$home/"
   chmod 0600 "$home/server.key"
   give mysql "$home"
   (cd / && as mysql mariadb-install-db --no-defaults --datadir="$home/data" \
     --auth-root-authentication-method=normal --skip-test-db --skip-name-resolve --innodb-log-file-size=16M) \
-    >"$dir/log/mariadb_init.log" 2>&1 ||
-    { tail -n 15 "$dir/log/mariadb_init.log" >&2; die "mariadb-install-db failed"; }
-  for name in mariadb_plain mariadb_deny; do cp -a "$home" "$dir/$name"; done
+    >"$dir/log/${home##*/}_init.log" 2>&1 ||
+    { tail -n 15 "$dir/log/${home##*/}_init.log" >&2; die "mariadb-install-db failed"; }
 }
 
 mariadb_start() { # NAME OPTION...

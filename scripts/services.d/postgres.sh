@@ -38,18 +38,22 @@ up_postgres() {
 }
 
 postgres_init() {
-  local home=$dir/postgres
+  postgres_home "$dir/postgres"
+  # One initdb serves both: copying is ten times faster.
+  cp -a "$dir/postgres" "$dir/postgres_plain"
+}
+
+postgres_home() { # DIRECTORY: certificates and an empty cluster
+  local home=$1
   mkdir -m 0700 "$home"
   cp "$dir/pki/"{server.pem,server.key,ca.pem} "$dir/password" "$home/"
   chmod 0600 "$home/server.key" "$home/password"
   give postgres "$home"
   (cd / && as postgres "$bin/initdb" -D "$home/data" -U dialtone --auth=scram-sha-256 \
-    --pwfile="$home/password" -E UTF8 --locale=C -N) >"$dir/log/postgres_init.log" 2>&1 ||
-    { tail -n 15 "$dir/log/postgres_init.log" >&2; die "initdb failed"; }
+    --pwfile="$home/password" -E UTF8 --locale=C -N) >"$dir/log/${home##*/}_init.log" 2>&1 ||
+    { tail -n 15 "$dir/log/${home##*/}_init.log" >&2; die "initdb failed"; }
   rm -f "$home/password"
   postgres_hba >"$home/data/pg_hba.conf"
-  # One initdb serves both: copying is ten times faster.
-  cp -a "$home" "$dir/postgres_plain"
 }
 
 # First match wins. The last but one line catches unknown roles, which the server then
