@@ -71,7 +71,7 @@ const maxPacket = 1 << 20
 // Probe tests the session's address. See probe.Prober.
 func (p *Prober) Probe(ctx context.Context, s *probe.Session) error {
 	a := &attempt{session: s, cfg: p.cfg}
-	err := a.run(ctx)
+	err := a.run(ctx, a.config(ctx))
 	if a.refusal != nil {
 		err = a.refusal // the driver made something else of it
 	}
@@ -95,8 +95,8 @@ type attempt struct {
 // Print takes what the driver logs, and drops it: the causes are in lost.
 func (a *attempt) Print(...any) {}
 
-func (a *attempt) run(ctx context.Context) error {
-	connector, err := mysql.NewConnector(a.config(ctx))
+func (a *attempt) run(ctx context.Context, c *mysql.Config) error {
+	connector, err := mysql.NewConnector(c)
 	if err != nil {
 		return probe.Fail(probe.CodeInternal, err)
 	}
