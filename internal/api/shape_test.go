@@ -5,6 +5,8 @@ import (
 	"encoding/json"
 	"log/slog"
 	"math/rand/v2"
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -261,6 +263,56 @@ func FuzzProperty(f *testing.F) {
 		for _, l := range []probe.Language{probe.English, probe.Chinese} {
 			if m := summary(arrange(problems), l); m == "" || utf8.RuneCountInString(m) > maxMessage {
 				t.Errorf("%d characters: %s", utf8.RuneCountInString(m), m)
+			}
+		}
+	})
+}
+
+// Whatever the body of a test call holds: it is refused, with a reason for each
+// problem, or every entry of it is one that may be tested.
+func FuzzRequest(f *testing.F) {
+	s := plain(f)
+	for _, name := range []string{"gopher.body", "sdk.body", "sdk-cluster.body", "terraform.body", "terraform-cluster.body"} {
+		body, err := os.ReadFile(filepath.Join("testdata", name))
+		if err != nil {
+			f.Fatal(err)
+		}
+		f.Add(body)
+	}
+	for _, seed := range []string{
+		`{"jobs":[]}`, `{"jobs":[{}]}`, `{"jobs":[null]}`, `{"jobs":{}}`, `[]`, `null`, ``, `{"jobs":[{"job_id":"j","action":"testConnection","property":"[]"}]}`,
+		`{"jobs":[],"jobs":[]}`, `{"jobs":[{"id":"j","net_type":"eip","db_type":"mysql","ip":"h","db_port":1e3,"db_user":"u","db_password":"p"}]}`, `{"jobs":[[[[[[`, "\xff",
+	} {
+		f.Add([]byte(seed))
+	}
+	f.Fuzz(func(t *testing.T, body []byte) {
+		tree, twice, bad := parseTree(body, "", s.names)
+		if _, is := tree.(map[string]any); bad != nil || !is {
+			return // as the callers do
+		}
+		for _, call := range []job.Call{job.Connection, job.Cluster} {
+			entries, problems, err := s.read(call, tree)
+			if err != nil {
+				t.Fatal(err)
+			}
+			problems = append(problems, twice...)
+			for _, p := range arrange(problems) {
+				if p.code == "" {
+					t.Errorf("problem %+v", p)
+				}
+			}
+			if len(problems) > 0 {
+				continue
+			}
+			if len(entries) == 0 {
+				t.Errorf("the %s call is taken and has no entry", call)
+			}
+			for _, e := range entries {
+				for _, endpoint := range e.Endpoints {
+					if left := endpoint.Validate(call); len(left) > 0 {
+						t.Errorf("passed unchecked: %+v", left)
+					}
+				}
 			}
 		}
 	})

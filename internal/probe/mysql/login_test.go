@@ -6,9 +6,13 @@ import (
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
+	"crypto/tls"
 	"crypto/x509"
 	"encoding/pem"
 	"net"
+	"os"
+	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -197,6 +201,10 @@ func TestLoginScripts(t *testing.T) {
 		{"locks after failures", native, []string{"\xff\x73\x0f#HY000locked"}, probe.CodeAccountLocked, probe.PhaseLogin, native},
 		{"password expired at the login", native, []string{"\xff\x46\x07#HY000expired"}, probe.CodePasswordExpired, probe.PhaseLogin, native},
 		{"an error of its own", native, []string{"\xff\x51\x04#HY000?"}, probe.CodeServerError, probe.PhaseLogin, native},
+		{"switches without end", native, slices.Repeat([]string{"\xfe" + native + "\x00" + nonce}, 50), probe.CodeProtocolMismatch, probe.PhaseLogin, native},
+		{"more without end", "caching_sha2_password", slices.Repeat([]string{"\x01\x03"}, 50), probe.CodeTimeoutHandshake, probe.PhaseLogin, "caching_sha2_password"},
+		{"16 MiB and more to come, for the login", native, []string{strings.Repeat("\x00", 1<<24-1), ok}, probe.CodePeerAbusive, probe.PhaseLogin, native},
+		{"16 MiB and more to come, for the statement", native, []string{ok, strings.Repeat("\x00", 1<<24-1), ok}, probe.CodePeerAbusive, probe.PhaseSession, native},
 		{"a huge answer", native, []string{ok, strings.Repeat("x", 70000)}, probe.CodePeerAbusive, probe.PhaseSession, native},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
@@ -290,6 +298,81 @@ func answering(text string) func(conn net.Conn) {
 		}
 		_, _ = conn.Write([]byte(text))
 		_, _ = conn.Read(make([]byte, 64))
+	}
+}
+
+// A server without credentials of ours wants a file for an answer to every
+// packet that we send. The greeting says that there are no files to be had.
+func TestNoFileLeaves(t *testing.T) {
+	t.Parallel()
+	const content = "the content of a file that is nobody's business"
+	file := filepath.Join(t.TempDir(), "private")
+	if err := os.WriteFile(file, []byte(content), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	const capLocalFiles = 1 << 7
+	wants := func(seq byte) []byte { return packet(seq, []byte("\xfb"+file)...) }
+	in := packet(2, []byte(ok)...)
+	for _, tc := range []struct {
+		name    string
+		answers [][]byte // to the login and what follows it
+		code    probe.Code
+		phase   probe.Phase
+	}{
+		{"for the login", [][]byte{wants(2)}, probe.CodeProtocolMismatch, probe.PhaseLogin},
+		{"for the statement", [][]byte{in, wants(1)}, probe.CodePeerAbusive, probe.PhaseSession},
+		{"in one piece with the login's acceptance", [][]byte{slices.Concat(in, wants(1))}, probe.CodePeerAbusive, probe.PhaseLogin},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			t.Parallel()
+			heard := &recorder{}
+			var login []byte
+			s := probetest.Serve(t, func(_ *probetest.Server, conn net.Conn) {
+				_, _ = conn.Write(greeting(plainCaps|capLocalFiles, native))
+				for i := 0; heard.read(conn) == nil; i++ {
+					if i == 0 {
+						login = []byte(heard.String())
+					}
+					if i < len(tc.answers) {
+						_, _ = conn.Write(tc.answers[i])
+					} else {
+						_, _ = conn.Write(wants(byte(i)))
+					}
+				}
+			})
+			r := probeIt(t, mysql.Config{}, target(s, nil))
+			s.Wait(t)
+			if r.Code != tc.code || r.Phase != tc.phase {
+				t.Errorf("Run() = %s in %q, want %s in %q", r.Code, r.Phase, tc.code, tc.phase)
+			}
+			if strings.Contains(heard.String(), content) {
+				t.Errorf("the server was sent %q", heard.String())
+			}
+			if len(login) < 4 || login[0]&capLocalFiles != 0 {
+				t.Errorf("the login %q offers files", login)
+			}
+		})
+	}
+}
+
+// What was said in plain text before the encryption is not taken for something
+// that was said within it.
+func TestPlainTextBeforeTLS(t *testing.T) {
+	t.Parallel()
+	authority := probetest.NewAuthority(t)
+	config := authority.Server(t, nil)
+	heard := &recorder{}
+	s := probetest.Serve(t, func(_ *probetest.Server, conn net.Conn) {
+		_, _ = conn.Write(append(greeting(plainCaps|capTLS, native), packet(2, []byte(ok)...)...))
+		if heard.read(conn) == nil {
+			_ = tls.Server(conn, config).Handshake()
+			_ = heard.read(conn)
+		}
+	})
+	r := probeIt(t, mysql.Config{}, target(s, &probe.TLS{Certificate: authority.PEM()}))
+	s.Wait(t)
+	if r.OK() || r.LoginSent || strings.Contains(heard.String(), probetest.User) {
+		t.Errorf("Run() = %s in %q, login sent: %v; the server was sent %q", r.Code, r.Phase, r.LoginSent, heard.String())
 	}
 }
 

@@ -2,6 +2,8 @@ package postgres_test
 
 import (
 	"context"
+	"crypto/tls"
+	"io"
 	"net"
 	"os"
 	"path/filepath"
@@ -122,6 +124,58 @@ func scram(iterations string) answer {
 		_, nonce, _ := strings.Cut(string(first.Data), "r=")
 		f.send(&pgproto3.AuthenticationSASLContinue{Data: []byte("r=" + nonce + "server,s=c2FsdA==," + iterations)})
 		_ = f.back.SetAuthType(pgproto3.AuthTypeSASLContinue)
+	}
+}
+
+// Who asked for TLS gets it or nothing: neither a refusal of it, nor an error in
+// its place, nor what was said in plain text before it, brings a login about.
+func TestNoWayRoundTLS(t *testing.T) {
+	t.Parallel()
+	authority := probetest.NewAuthority(t)
+	config := authority.Server(t, nil)
+	encode := func(messages ...pgproto3.BackendMessage) []byte {
+		var b []byte
+		for _, m := range messages {
+			b, _ = m.Encode(b)
+		}
+		return b
+	}
+	let := encode(&pgproto3.AuthenticationOk{}, ready())
+	plain := encode(&pgproto3.AuthenticationCleartextPassword{})
+	for _, tc := range []struct {
+		name      string
+		answer    []byte
+		handshake bool
+		code      probe.Code
+	}{
+		{"refused, and asked for the password", append([]byte{'N'}, plain...), false, probe.CodeTLSNotSupported},
+		{"refused, and let in", append([]byte{'N'}, let...), false, probe.CodeTLSNotSupported},
+		{"an error in its place", encode(fatal("0A000", "unsupported frontend protocol")), false, probe.CodeProtocolMismatch},
+		{"granted, and asked for the password in plain text", append([]byte{'S'}, plain...), false, probe.CodeTLSHandshake},
+		{"granted, and let in before it", append([]byte{'S'}, let...), true, probe.CodeTLSHandshake},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			t.Parallel()
+			heard := &tape{}
+			s := probetest.Serve(t, func(_ *probetest.Server, conn net.Conn) {
+				heard.Conn = conn
+				if _, err := io.ReadFull(heard, make([]byte, 8)); err != nil { // SSLRequest
+					return
+				}
+				_, _ = conn.Write(tc.answer)
+				if tc.handshake {
+					_ = tls.Server(heard, config).Handshake()
+				}
+				_, _ = io.Copy(io.Discard, heard)
+			})
+			goal := target(s)
+			goal.TLS = &probe.TLS{Certificate: authority.PEM()}
+			r := probeIt(t, postgres.New(postgres.Config{AllowRecoverable: true}), goal)
+			s.Wait(t)
+			if r.Code != tc.code || r.LoginSent || strings.Contains(heard.sent.String(), probetest.User) {
+				t.Errorf("Run() = %s in %q, login sent: %v; want %s and no user name to leave", r.Code, r.Phase, r.LoginSent, tc.code)
+			}
+		})
 	}
 }
 

@@ -155,3 +155,23 @@ func TestPage(t *testing.T) {
 		t.Errorf("a page holds %d, next %+v, %v", len(got.Batches), next, err)
 	}
 }
+
+// What a caller sends as a cursor is one that was given out, or none.
+func FuzzCursor(f *testing.F) {
+	f.Add(record.Cursor{At: time.UnixMicro(1700000000000000), ID: "018bcfe5-6800-7000-8000-000000000000"}.String())
+	for _, seed := range []string{"", "MQ", "====", "LTEuMDE4YmNmZTUtNjgwMC03MDAwLTgwMDAtMDAwMDAwMDAwMDAw"} {
+		f.Add(seed)
+	}
+	f.Fuzz(func(t *testing.T, text string) {
+		c, err := record.ParseCursor(text)
+		if err != nil {
+			if !errors.Is(err, batch.ErrBadCursor) {
+				t.Errorf("ParseCursor() = %v", err)
+			}
+			return
+		}
+		if again, err := record.ParseCursor(c.String()); err != nil || !again.At.Equal(c.At) || again.ID != c.ID || !record.IsUUID(c.ID) {
+			t.Errorf("ParseCursor() = %+v, and from its own text %+v, %v", c, again, err)
+		}
+	})
+}
