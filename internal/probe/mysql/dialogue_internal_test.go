@@ -82,6 +82,7 @@ func FuzzDialogue(f *testing.F) {
 		numbered(cachingPlugin, "\x01\x03", ok), numbered(cachingPlugin, "\x01\x04", "\x01-----BEGIN PUBLIC KEY-----\n"),
 		numbered(cachingPlugin, "\xfe"+nativePlugin+"\x00"+nonce, ok), numbered(sha256Plugin, "\x01-----BEGIN PUBLIC KEY-----\n"),
 		numbered(nativePlugin, "\xfeclient_ed25519\x00"+strings.Repeat("n", 32), ok),
+		numbered(nativePlugin, "\xfe"+nativePlugin+"\x00abc"), numbered(nativePlugin, "\x00\xfe"), numbered(nativePlugin, "\xff\x15"), numbered(nativePlugin, "\xff\x15\x04#28"),
 	} {
 		f.Add(seed)
 	}
