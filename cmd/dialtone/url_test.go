@@ -1,7 +1,6 @@
 package main
 
 import (
-	"net/url"
 	"os"
 	"path/filepath"
 	"strings"
@@ -141,29 +140,4 @@ func TestURLMistakes(t *testing.T) {
 			}
 		})
 	}
-}
-
-// Whatever is given as a URL, it is refused without being repeated, or it is
-// one endpoint with the password as it was written. Options may name files and
-// are left out.
-func FuzzURL(f *testing.F) {
-	for _, seed := range []string{
-		"mysql://root:pw@db.example/app", "postgres://u:p%40w@[2001:db8::1]:5432/x", "mongodb://u:p@a:1,b:2/admin", "kafka://a,b", "mysql://", "://", "mysql://u:p@h:0/",
-		"mysql://u:p@@h", "oracle://u:%zz@h/s", "mysql://h:70000",
-	} {
-		f.Add(seed, "pw")
-	}
-	f.Fuzz(func(t *testing.T, text, password string) {
-		if strings.Contains(text, "?") {
-			return
-		}
-		if _, _, err := endpointFromURL(text); err != nil && len(text) > 12 && strings.Contains(err.Error(), text) {
-			t.Errorf("the error repeats the URL: %v", err)
-		}
-		whole := "mysql://root:" + url.QueryEscape(password) + "@db.example:3306/app"
-		e, _, err := endpointFromURL(strings.ReplaceAll(whole, "+", "%20"))
-		if err != nil || e.Password.Reveal() != password || e.User != "root" || e.IP != "db.example" || e.DBName != "app" {
-			t.Errorf("of the password %q came %q, %v", password, e.Password.Reveal(), err)
-		}
-	})
 }

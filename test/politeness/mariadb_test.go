@@ -17,7 +17,7 @@ import (
 
 // What MariaDB keeps of an address goes up to max_connect_errors and then locks
 // it out for everybody who calls from there.
-func TestMariaDB(t *testing.T) { //nolint:paralleltest // it reads the server's counters
+func TestMariaDB(t *testing.T) {
 	s, plain := mariadb(t, "POLITE_MARIADB_ADDR"), mariadb(t, "POLITE_MARIADB_PLAIN_ADDR")
 	target := s.target(t, "dt_native")
 	target.Database = "dt_login"

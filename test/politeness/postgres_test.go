@@ -16,7 +16,7 @@ import (
 
 // PostgreSQL locks nobody out, but its sessions are counted by how they ended,
 // and each mishap is a line in the log that somebody has to read.
-func TestPostgreSQL(t *testing.T) { //nolint:paralleltest // it reads the server's counters
+func TestPostgreSQL(t *testing.T) {
 	s, admin := postgres(t)
 	target := s.target(t, "dt_scram")
 	target.Database = "dt_login"

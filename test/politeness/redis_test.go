@@ -16,7 +16,7 @@ import (
 // is before it gets one, and answers that one must log in first.
 const notIn = "errorstat_NOAUTH"
 
-func TestRedis(t *testing.T) { //nolint:paralleltest // it reads the server's counters
+func TestRedis(t *testing.T) {
 	s := redis(t)
 	target := s.target(t, "dialtone")
 	t.Run("passing", func(t *testing.T) { s.passing(t, target, false, notIn) })
