@@ -54,6 +54,8 @@ type Batch struct {
 	ReplyTo string
 	// Trace carries the trace context from the request to the probe.
 	Trace string
+	// Force says that the caller may log in against what the ledger says.
+	Force bool
 	// Timeout is how long the batch may take. The store turns it into Deadline
 	// by its own clock, which is the only clock that decides.
 	Timeout    time.Duration
@@ -89,6 +91,12 @@ type Test struct {
 	SecretsSet []string
 	// Network is the vantage chosen for the test: with the lane it is the queue.
 	Network string
+	// SameAs is the test of the batch that is made in this one's place, because
+	// it is the same; empty: none.
+	SameAs string
+	// ShareWait is how long after its creation the test is due, because its
+	// project had used up its share.
+	ShareWait time.Duration
 	// Attempt numbers the task that carries the test, from 1: the task's id is
 	// "test:attempt". Probes counts the probes begun.
 	Attempt int
@@ -126,6 +134,8 @@ type Task struct {
 	Attempt int
 	Lane    Lane
 	Network string
+	// After is how long the task must wait.
+	After time.Duration
 }
 
 // Completion tells that a batch has no open test left.

@@ -46,6 +46,42 @@ type Claim struct {
 	Worker  string
 	// Lease is how long the right lasts.
 	Lease time.Duration
+	// Limits are what the claim must heed.
+	Limits Limits
+}
+
+// Limits keep probes from doing harm. They bind all workers together, so all
+// must be told the same. The zero value limits nothing.
+type Limits struct {
+	// EndpointProbes is the most probes at once at one endpoint; zero: no limit.
+	EndpointProbes int
+	// Refusals is the most logins in RefusalWindow that an account of an
+	// endpoint may be refused; beyond it no login is sent. While it is set, an
+	// account sees one login at a time. Zero: no limit, of either kind.
+	Refusals      int
+	RefusalWindow time.Duration
+	// RepeatAfter is how long a refused credential is not sent again.
+	RepeatAfter time.Duration
+}
+
+// SuppressionRule is which of the Limits forbids a login.
+type SuppressionRule string
+
+// The rules.
+const (
+	SameCredential SuppressionRule = "same_credential"
+	TooManyRefused SuppressionRule = "too_many_refused"
+)
+
+// Suppression is why a login must not be sent.
+type Suppression struct {
+	Rule SuppressionRule
+	// Reason is the verdict on the login that is the latest reason, At when
+	// that was sent.
+	Reason probe.Code
+	At     time.Time
+	// RetryAt is when a login is possible again, if none is refused meanwhile.
+	RetryAt time.Time
 }
 
 // Claimed is a granted Claim: the test with its secrets, and how long its
@@ -58,8 +94,13 @@ type Claimed struct {
 	Trace string
 	// Remaining is the time until the test's deadline, by the store's clock.
 	Remaining time.Duration
-	// Waited is how long the test was due before it was claimed.
-	Waited time.Duration
+	// Waited is how long the test was due before it was claimed, SlotWait how
+	// long it waited for its endpoint and account before.
+	Waited   time.Duration
+	SlotWait time.Duration
+	// Suppressed is set when the test may not log in; its lease is good for the
+	// report that says so, and for nothing else.
+	Suppressed *Suppression
 }
 
 // Finish is a report to record. The lease must still be the test's.
@@ -67,6 +108,18 @@ type Finish struct {
 	TestID  string
 	LeaseID string
 	Report  probe.Report
+	// Rest is how long the endpoint is to be left alone; zero: not at all.
+	Rest time.Duration
+}
+
+// Recorded is what became of reports.
+type Recorded struct {
+	// Accepted lists the tests whose report was recorded.
+	Accepted []string
+	// Done lists the batches with no open test left.
+	Done []Completion
+	// Woken are tests that waited for an endpoint which is free now.
+	Woken []Task
 }
 
 // Release gives a claim back without a report.
@@ -78,14 +131,20 @@ type Release struct {
 	// HandBack says that no probe was made of this claim (a worker that
 	// stops): it does not count.
 	HandBack bool
+	// Rest is how long the endpoint is to be left alone; zero: not at all.
+	Rest time.Duration
 }
 
 // Claims is what a worker does with tests.
 type Claims interface {
 	// Claim grants each claim whose test is unfinished, has sent no login, is
 	// within its deadline and past its not_before, and has no lease in force;
-	// it sets the lease, counts the probe and opens the secrets. Claims that
-	// are not granted are missing from the answer. The order is free.
+	// it sets the lease, counts the probe and opens the secrets. A test whose
+	// endpoint or account has no slot free under the Limits, or whose endpoint
+	// rests, is held instead: attempt raised, not_before set; Finish wakes it
+	// when a slot is free. A test that waits for another to which it is the
+	// same is never granted. Claims that are not granted are missing from the
+	// answer. The order is free.
 	Claim(ctx context.Context, claims []Claim) ([]Claimed, error)
 	// MarkLogin notes that credentials are about to leave. False: the lease is
 	// not ours any more, or has run out, or a login was marked before, or the
@@ -98,8 +157,11 @@ type Claims interface {
 	// Finish records reports whose lease is still the test's (it may have run
 	// out, as long as nobody else took it) and that are the first for their
 	// test, wipes the secrets, numbers the tests within their batch, and closes
-	// batches with no open test left. accepted lists the tests recorded.
-	Finish(ctx context.Context, reports []Finish) (accepted []string, done []Completion, err error)
+	// batches with no open test left. What came of a login reaches the ledger
+	// even if the report was not accepted. A failure to connect ends the
+	// batch's waiting tests of the same endpoint too, and any report those that
+	// are the same as the test.
+	Finish(ctx context.Context, reports []Finish) (Recorded, error)
 	// Finished says which of these tests are finished: a worker asks for those
 	// that it is probing, to stop what was cancelled or overdue.
 	Finished(ctx context.Context, testIDs []string) ([]string, error)
@@ -165,6 +227,13 @@ type Ender interface {
 	Cancel(ctx context.Context, project, id string) (done []Completion, n int, err error)
 }
 
+// Forgetter keeps the ledger small.
+type Forgetter interface {
+	// Forget drops what the ledger holds of logins that are older than age, and
+	// endpoints that have rested.
+	Forget(ctx context.Context, age time.Duration) error
+}
+
 // Announcer tells where workers stand.
 type Announcer interface {
 	// Announce says that the worker lives and stands in these networks.
@@ -203,7 +272,8 @@ type Page struct {
 
 // Enqueuer puts tasks on the queue.
 type Enqueuer interface {
-	// Enqueue sends all tasks in one round trip. A task that is on the queue
+	// Enqueue sends all tasks in one round trip, those with After to be run
+	// later: never early, up to a second late. A task that is on the queue
 	// already is not an error.
 	Enqueue(ctx context.Context, tasks []Task) error
 	// Restore enqueues tasks that should be on the queue, and returns those

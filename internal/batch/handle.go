@@ -18,7 +18,7 @@ func (w *Worker) Handle(ctx context.Context, task Task) error {
 	begin := time.Now()
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
-	claim := Claim{TestID: task.TestID, LeaseID: NewID(), Worker: w.cfg.ID, Lease: w.prober.Timeout() + w.cfg.LeaseSlack}
+	claim := Claim{TestID: task.TestID, LeaseID: NewID(), Worker: w.cfg.ID, Lease: w.prober.Timeout() + w.cfg.LeaseSlack, Limits: w.cfg.Limits}
 	p := &probing{testID: task.TestID, cancel: cancel}
 	if !w.enter(claim, p) {
 		return errStopping
@@ -30,10 +30,13 @@ func (w *Worker) Handle(ctx context.Context, task Task) error {
 		return fmt.Errorf("claim test %s: %w", task.TestID, err)
 	}
 	if claimed == nil {
-		return nil // somebody else has it, or it is over
+		return nil // somebody else has it, or it is over, or it must wait
 	}
 	ctx = w.tracer.Join(ctx, claimed.Trace)
 	w.observer.Claimed(*claimed)
+	if claimed.Suppressed != nil {
+		return w.record(ctx, claimed, suppressed(claimed, begin))
+	}
 	if claimed.Probes > w.cfg.MaxProbes {
 		// A late task came between the end of the last lease and the sweep.
 		return w.record(ctx, claimed, probe.Refused(probe.CodeWorkerLost, begin))
@@ -45,7 +48,7 @@ func (w *Worker) Handle(ctx context.Context, task Task) error {
 	probeCtx, stop := context.WithDeadline(ctx, deadline)
 	report, err := w.prober.Run(probeCtx, w.target(claimed, p))
 	stop()
-	report.Attempts = claimed.Probes
+	report.Attempts, report.Waits = claimed.Probes, waits(claimed)
 	if claimed.Remaining < w.prober.Timeout() && !time.Now().Before(deadline.Add(-shorter)) {
 		report = cutShort(report)
 	}
@@ -115,7 +118,7 @@ func (w *Worker) target(c *Claimed, p *probing) probe.Target {
 func (w *Worker) settle(ctx context.Context, c *Claimed, report probe.Report, err error) error {
 	switch {
 	case err == nil && w.again(c, report):
-		return w.release(ctx, c, w.backoff(c.Probes), false)
+		return w.release(ctx, c, Release{After: w.backoff(c.Probes), Rest: w.rest(report)})
 	case err == nil:
 		return w.record(ctx, c, report)
 	case errors.Is(err, errNotOurs), errors.Is(err, errEnded):
@@ -124,13 +127,13 @@ func (w *Worker) settle(ctx context.Context, c *Claimed, report probe.Report, er
 		// Credentials may have left: nobody may try again, and what came of it
 		// is not known.
 		interrupted := probe.Refused(probe.CodeInterrupted, report.StartedAt)
-		interrupted.LoginSent, interrupted.Attempts = true, c.Probes
+		interrupted.LoginSent, interrupted.Attempts, interrupted.Waits = true, c.Probes, waits(c)
 		return w.record(ctx, c, interrupted)
 	default:
 		if !errors.Is(err, errStopping) {
 			w.log.WarnContext(ctx, "probe given back", "test", c.ID, "error", err)
 		}
-		return w.release(ctx, c, 0, true)
+		return w.release(ctx, c, Release{HandBack: true})
 	}
 }
 
@@ -144,27 +147,45 @@ func (w *Worker) backoff(probes int) time.Duration {
 	return w.cfg.Backoff[min(max(probes, 1), len(w.cfg.Backoff))-1]
 }
 
+// rest is how long the endpoint is to be left alone after the report.
+func (w *Worker) rest(r probe.Report) time.Duration {
+	if r.Code == probe.CodeTooManyConnections {
+		return w.cfg.Rest
+	}
+	return 0
+}
+
 // release gives the claim back and puts its next task on the queue; should
 // that fail, the Relay does it.
-func (w *Worker) release(ctx context.Context, c *Claimed, after time.Duration, handBack bool) error {
+func (w *Worker) release(ctx context.Context, c *Claimed, r Release) error {
 	why := "retry"
-	if handBack {
+	if r.HandBack {
 		why = "hand_back"
 	}
+	r.TestID, r.LeaseID = c.ID, c.LeaseID
 	// A cancelled probe is the very reason to release.
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
 	defer cancel()
-	tasks, err := w.store.Release(ctx, []Release{{TestID: c.ID, LeaseID: c.LeaseID, After: after, HandBack: handBack}})
+	tasks, err := w.store.Release(ctx, []Release{r})
 	if err != nil {
 		return fmt.Errorf("release test %s: %w", c.ID, err)
 	}
 	w.observer.Released(*c, why)
-	for _, t := range tasks {
-		if err := w.queue.EnqueueAfter(ctx, t, after); err != nil {
-			w.log.WarnContext(ctx, "test not back on the queue yet, the relay will put it there", "test", c.ID, "error", err)
-		}
+	for i := range tasks {
+		tasks[i].After = r.After
 	}
+	w.requeue(ctx, tasks)
 	return nil
+}
+
+// requeue puts tasks on the queue; should that fail, the Relay does it.
+func (w *Worker) requeue(ctx context.Context, tasks []Task) {
+	if len(tasks) == 0 {
+		return
+	}
+	if err := w.queue.Enqueue(ctx, tasks); err != nil {
+		w.log.WarnContext(ctx, "tests not back on the queue yet, the relay will put them there", "tests", len(tasks), "error", err)
+	}
 }
 
 // lastTry is how long a worker that must end still tries to record a report.
@@ -176,7 +197,7 @@ func (w *Worker) record(ctx context.Context, c *Claimed, report probe.Report) er
 	ctx = context.WithoutCancel(ctx)
 	pause, hurry, giveUp := 50*time.Millisecond, w.hurry, time.After(w.cfg.FinishFor)
 	for {
-		recorded, err := w.finishes.do(ctx, Finish{TestID: c.ID, LeaseID: c.LeaseID, Report: report})
+		recorded, err := w.finishes.do(ctx, Finish{TestID: c.ID, LeaseID: c.LeaseID, Report: report, Rest: w.rest(report)})
 		if err == nil {
 			w.observer.Probed(ctx, *c, report, recorded)
 			return nil
@@ -224,14 +245,15 @@ func markAll(ctx context.Context, store LoginMarker, marks []LoginMark) ([]bool,
 
 // finishAll records for all who gathered, and signals what that completed.
 func (w *Worker) finishAll(ctx context.Context, reports []Finish) ([]bool, error) {
-	accepted, done, err := w.store.Finish(ctx, reports)
+	recorded, err := w.store.Finish(ctx, reports)
 	if err != nil {
 		return nil, err
 	}
-	announce(ctx, w.log, w.signal, w.observer, done)
+	announce(ctx, w.log, w.signal, w.observer, recorded.Done)
+	w.requeue(ctx, recorded.Woken)
 	out := make([]bool, len(reports))
 	for i, f := range reports {
-		out[i] = slices.Contains(accepted, f.TestID)
+		out[i] = slices.Contains(recorded.Accepted, f.TestID)
 	}
 	return out, nil
 }

@@ -23,15 +23,16 @@ type Prober interface {
 	Timeout() time.Duration
 }
 
-// Requeuer puts a released test back on the queue.
+// Requeuer puts released and woken tests back on the queue.
 type Requeuer interface {
-	EnqueueAfter(ctx context.Context, t Task, delay time.Duration) error
+	Enqueue(ctx context.Context, tasks []Task) error
 }
 
 // WorkerStore is what a Worker needs of the store.
 type WorkerStore interface {
 	Claims
 	Announcer
+	Forgetter
 }
 
 // WorkerConfig are the Worker's tunables.
@@ -55,6 +56,23 @@ type WorkerConfig struct {
 	// FinishFor is how long it tries to record a report while the store is
 	// away. Default 30 s.
 	FinishFor time.Duration
+	// Limits keep probes from doing harm. Default: two probes at once at an
+	// endpoint; three refused logins of an account in ten minutes; a refused
+	// credential again after 30 s. A negative number lifts its limit.
+	Limits Limits
+	// Rest is how long an endpoint is left alone that has too many connections.
+	// Default 5 s; negative: not at all.
+	Rest time.Duration
+}
+
+// withDefaults fills in the Limits; in what it gives, zero is no limit.
+func (l Limits) withDefaults() Limits {
+	return Limits{
+		EndpointProbes: max(cmp.Or(l.EndpointProbes, 2), 0),
+		Refusals:       max(cmp.Or(l.Refusals, 3), 0),
+		RefusalWindow:  cmp.Or(l.RefusalWindow, 10*time.Minute),
+		RepeatAfter:    max(cmp.Or(l.RepeatAfter, 30*time.Second), 0),
+	}
 }
 
 // Why a probe was stopped from outside.
@@ -107,6 +125,8 @@ func NewWorker(log *slog.Logger, store WorkerStore, prober Prober, queue Requeue
 	cfg.LookEvery = cmp.Or(cfg.LookEvery, 500*time.Millisecond)
 	cfg.AnnounceEvery = cmp.Or(cfg.AnnounceEvery, 10*time.Second)
 	cfg.FinishFor = cmp.Or(cfg.FinishFor, 30*time.Second)
+	cfg.Limits = cfg.Limits.withDefaults()
+	cfg.Rest = max(cmp.Or(cfg.Rest, 5*time.Second), 0)
 	if len(cfg.Backoff) == 0 {
 		cfg.Backoff = []time.Duration{time.Second, 2 * time.Second}
 	}
@@ -219,5 +239,8 @@ func (w *Worker) dropEnded(ctx context.Context) {
 func (w *Worker) announceSelf(ctx context.Context) {
 	if err := w.store.Announce(ctx, w.cfg.ID, w.cfg.Networks); err != nil && ctx.Err() == nil {
 		w.log.WarnContext(ctx, "announce worker", "error", err)
+	}
+	if err := w.store.Forget(ctx, max(w.cfg.Limits.RefusalWindow, w.cfg.Limits.RepeatAfter)); err != nil && ctx.Err() == nil {
+		w.log.WarnContext(ctx, "forget old logins", "error", err)
 	}
 }

@@ -39,14 +39,13 @@ func (s *scripted) Timeout() time.Duration { return 2 * time.Second }
 type requeued struct {
 	mu     sync.Mutex
 	tasks  []batch.Task
-	after  []time.Duration
 	signal []batch.Completion
 }
 
-func (r *requeued) EnqueueAfter(_ context.Context, t batch.Task, after time.Duration) error {
+func (r *requeued) Enqueue(_ context.Context, tasks []batch.Task) error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.tasks, r.after = append(r.tasks, t), append(r.after, after)
+	r.tasks = append(r.tasks, tasks...)
 	return nil
 }
 
@@ -380,12 +379,12 @@ type flaky struct {
 	fails int
 }
 
-func (f *flaky) Finish(ctx context.Context, reports []batch.Finish) ([]string, []batch.Completion, error) {
+func (f *flaky) Finish(ctx context.Context, reports []batch.Finish) (batch.Recorded, error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if f.fails > 0 {
 		f.fails--
-		return nil, nil, errors.New("the store is away")
+		return batch.Recorded{}, errors.New("the store is away")
 	}
 	return f.Store.Finish(ctx, reports)
 }

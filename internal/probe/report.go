@@ -74,6 +74,24 @@ type Report struct {
 	// SharedFrom and SameAs name the test whose probe answered this one too.
 	SharedFrom string `json:"shared_from,omitempty"`
 	SameAs     string `json:"same_as,omitempty"`
+	// Waits are what came before the probe; nil when nothing did.
+	Waits *Waits `json:"waits,omitempty"`
+}
+
+// Waits are how long a test was kept back to spare others. They are no part of
+// the probe's own time.
+type Waits struct {
+	// ShareMS is the wait for the project's share of probes.
+	ShareMS float64 `json:"share_ms,omitempty"`
+	// SlotMS is the wait until the endpoint and the account were free.
+	SlotMS float64 `json:"slot_ms,omitempty"`
+}
+
+// Shareable says whether the report is true of every test of the endpoint that
+// is made from the same place: later phases depend on what a test asks for.
+func (r Report) Shareable() bool {
+	phase := r.Code.Verdict().Phase
+	return !r.LoginSent && (phase == PhaseResolve || phase == PhaseConnect)
 }
 
 // OK says whether the endpoint works.

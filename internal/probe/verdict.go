@@ -128,6 +128,7 @@ const (
 	CodePasswordExpired   Code = "password_expired"
 	CodeKDCUnreachable    Code = "kdc_unreachable"
 	CodeKDCServiceUnknown Code = "kdc_service_unknown"
+	CodeLoginSuppressed   Code = "login_suppressed"
 )
 
 // The verdicts on the database named.

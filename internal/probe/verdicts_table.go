@@ -323,6 +323,11 @@ var loginVerdicts = []Verdict{
 		Meaning: Words{"The Kerberos KDC knows no service under the name by which the database was called.", "Kerberos KDC 中不存在与该数据库名称对应的服务主体。"},
 		Remedy:  Words{"Create the service principal for exactly this host name (for Kafka kafka/<host>@<REALM>), or call the database by the name that its principal has.", "请为该主机名创建对应的服务主体（Kafka 为 kafka/<host>@<REALM>），或使用其主体所含的主机名访问数据库。"},
 	},
+	{
+		Code: CodeLoginSuppressed, Phase: PhaseLogin, Owner: OwnerCaller,
+		Meaning: Words{"No login was sent, because this account was refused here a short time ago: the same password again, or too many refusals, might lock it.", "未发送登录请求：该账号不久前在此被拒绝登录；再次使用同一密码或拒绝次数过多，可能导致账号被锁定。"},
+		Remedy:  Words{"Correct user and password by the earlier reason in the evidence (earlier_reason), and test again after the time that it names (retry_at).", "请根据证据中的先前原因（earlier_reason）更正用户名和密码，并在所示时间（retry_at）之后重新测试。"},
+	},
 }
 
 //nolint:gochecknoglobals // a constant table

@@ -52,22 +52,12 @@ func roundUp(d time.Duration) time.Duration {
 }
 
 // Enqueue puts all tasks on their queues in one round trip and wakes their
-// workers. A task that is there already is not an error.
-func (p *Producer) Enqueue(ctx context.Context, tasks []batch.Task) error {
-	_, err := p.send(ctx, tasks, time.Time{})
-	return err
-}
-
-// EnqueueAfter puts one task on its queue that is to run after the delay.
-// asynq knows whole seconds only: it runs at the turn of a second, up to one
+// workers. A task that is there already is not an error. asynq knows whole
+// seconds only: one that must wait runs at the turn of a second, up to one
 // second late and never early, because a test that is not due yet would be
 // refused and then wait for the relay.
-func (p *Producer) EnqueueAfter(ctx context.Context, task batch.Task, delay time.Duration) error {
-	var at time.Time
-	if delay > 0 {
-		at = time.Now().Add(delay + time.Second - 1).Truncate(time.Second)
-	}
-	_, err := p.send(ctx, []batch.Task{task}, at)
+func (p *Producer) Enqueue(ctx context.Context, tasks []batch.Task) error {
+	_, err := p.send(ctx, tasks)
 	return err
 }
 
@@ -75,7 +65,7 @@ func (p *Producer) EnqueueAfter(ctx context.Context, task batch.Task, delay time
 // cannot be under their attempt, because the queue holds the task in a state
 // from which it will not come to a worker: active, archived or completed.
 func (p *Producer) Restore(ctx context.Context, tasks []batch.Task) ([]batch.Task, error) {
-	there, err := p.send(ctx, tasks, time.Time{})
+	there, err := p.send(ctx, tasks)
 	if err != nil || len(there) == 0 {
 		return nil, err
 	}
@@ -104,9 +94,8 @@ func (p *Producer) Restore(ctx context.Context, tasks []batch.Task) ([]batch.Tas
 	return stuck, nil
 }
 
-// send enqueues tasks, due at a time or at once, and returns those that are
-// there already.
-func (p *Producer) send(ctx context.Context, tasks []batch.Task, at time.Time) ([]batch.Task, error) {
+// send enqueues tasks and returns those that are there already.
+func (p *Producer) send(ctx context.Context, tasks []batch.Task) ([]batch.Task, error) {
 	if len(tasks) == 0 {
 		return nil, nil
 	}
@@ -127,12 +116,12 @@ func (p *Producer) send(ctx context.Context, tasks []batch.Task, at time.Time) (
 			asynq.TaskID(taskID(t)), asynq.Queue(name), asynq.Timeout(p.timeout),
 			asynq.MaxRetry(maxRetry), asynq.Retention(0),
 		}
-		if at.IsZero() {
+		if t.After <= 0 {
 			if !slices.Contains(wake, name) {
 				wake = append(wake, name)
 			}
 		} else {
-			options = append(options, asynq.ProcessAt(at))
+			options = append(options, asynq.ProcessAt(time.Now().Add(t.After+time.Second-1).Truncate(time.Second)))
 		}
 		before := len(rec.calls)
 		_, err = client.EnqueueContext(ctx, asynq.NewTask(taskType, []byte(taskID(t))), options...)

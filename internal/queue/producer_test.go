@@ -129,7 +129,7 @@ func TestTaskHoldsIDsOnly(t *testing.T) {
 	}
 }
 
-func TestEnqueueAfterIsNeverEarly(t *testing.T) {
+func TestEnqueueLaterIsNeverEarly(t *testing.T) {
 	t.Parallel()
 	for name, start := range servers() {
 		t.Run(name, func(t *testing.T) {
@@ -142,7 +142,7 @@ func TestEnqueueAfterIsNeverEarly(t *testing.T) {
 				return nil
 			})
 			due := time.Now().Add(time.Second)
-			if err := p.EnqueueAfter(t.Context(), task(net, 1), time.Second); err != nil {
+			if err := p.Enqueue(t.Context(), []batch.Task{after(task(net, 1), time.Second)}); err != nil {
 				t.Fatal(err)
 			}
 			if late := (<-ran).Sub(due); late < 0 || late > 10*time.Second {
@@ -203,7 +203,7 @@ func TestRestore(t *testing.T) {
 			if err := inspector.ArchiveTask(name, "test-4:1"); err != nil {
 				t.Fatal(err)
 			}
-			if err := p.EnqueueAfter(ctx, scheduled, time.Hour); err != nil {
+			if err := p.Enqueue(ctx, []batch.Task{after(scheduled, time.Hour)}); err != nil {
 				t.Fatal(err)
 			}
 

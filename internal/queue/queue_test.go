@@ -104,6 +104,12 @@ func task(network string, n int) batch.Task {
 	return batch.Task{TestID: fmt.Sprintf("test-%d", n), Attempt: 1, Lane: batch.Interactive, Network: network}
 }
 
+// after is a task that must wait.
+func after(t batch.Task, d time.Duration) batch.Task {
+	t.After = d
+	return t
+}
+
 func tasks(network string, n int) []batch.Task {
 	list := make([]batch.Task, n)
 	for i := range list {

@@ -137,7 +137,7 @@ func TestDepths(t *testing.T) {
 			if err := p.Enqueue(t.Context(), tasks(net, 4)); err != nil {
 				t.Fatal(err)
 			}
-			if err := p.EnqueueAfter(t.Context(), task(net, 9), time.Hour); err != nil {
+			if err := p.Enqueue(t.Context(), []batch.Task{after(task(net, 9), time.Hour)}); err != nil {
 				t.Fatal(err)
 			}
 			if _, err := asynq.NewClientFromRedisClient(r.Client()).Enqueue(asynq.NewTask("mail", nil), asynq.Queue(network())); err != nil {

@@ -102,7 +102,7 @@ func TestDueTasksWakeWorkers(t *testing.T) {
 				return nil
 			})
 			woken(t, c)
-			if err := producer(r).EnqueueAfter(t.Context(), task(net, 1), time.Second); err != nil {
+			if err := producer(r).Enqueue(t.Context(), []batch.Task{after(task(net, 1), time.Second)}); err != nil {
 				t.Fatal(err)
 			}
 			select {

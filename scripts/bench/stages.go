@@ -95,7 +95,7 @@ func (s timedStore) MarkLogins(ctx context.Context, marks []batch.LoginMark) ([]
 }
 
 // Finish is timed.
-func (s timedStore) Finish(ctx context.Context, reports []batch.Finish) ([]string, []batch.Completion, error) {
+func (s timedStore) Finish(ctx context.Context, reports []batch.Finish) (batch.Recorded, error) {
 	defer s.stages.note("finish", len(reports), time.Now())
 	return s.Store.Finish(ctx, reports)
 }

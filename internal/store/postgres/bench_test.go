@@ -51,8 +51,8 @@ func BenchmarkFinish(b *testing.B) {
 					reports = append(reports, batch.Finish{TestID: c.TestID, LeaseID: c.LeaseID, Report: report})
 				}
 				b.StartTimer()
-				if accepted, done, err := s.Finish(b.Context(), reports); err != nil || len(accepted) != n || len(done) != 1 {
-					b.Fatal(len(accepted), len(done), err)
+				if got, err := s.Finish(b.Context(), reports); err != nil || len(got.Accepted) != n || len(got.Done) != 1 {
+					b.Fatal(len(got.Accepted), len(got.Done), err)
 				}
 			}
 		})
@@ -80,8 +80,8 @@ func BenchmarkBatch(b *testing.B) {
 						for _, c := range asked {
 							reports = append(reports, batch.Finish{TestID: c.TestID, LeaseID: c.LeaseID, Report: report})
 						}
-						if _, done, err := s.Finish(b.Context(), reports); err != nil || len(done) != 1 {
-							b.Error(len(done), err)
+						if got, err := s.Finish(b.Context(), reports); err != nil || len(got.Done) != 1 {
+							b.Error(len(got.Done), err)
 						}
 					}
 				})

@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 
@@ -15,20 +16,22 @@ import (
 // testColumns are what scanTest reads; t is the table.
 const testColumns = `t.id, t.batch_id, t.project, t.entry, t.object, t.job_id, t.end_point_type, t.endpoint, t.secrets_set,
        t.network, t.attempt, t.probes, t.worker, t.created_at, t.deadline, t.not_before, t.started_at, t.login_at,
-       t.finished_at, t.seq, t.report`
+       t.finished_at, t.seq, t.report, coalesce(t.same_as::text, ''), t.share_wait`
 
 // scanTest reads testColumns and then more.
 func scanTest(row pgx.CollectableRow, more ...any) (batch.Test, error) {
 	var t batch.Test
 	var endpoint, report []byte
+	var shareWait int64
 	into := []any{
 		&t.ID, &t.BatchID, &t.Project, &t.Entry, &t.Object, &t.JobID, &t.EndPointType, &endpoint, &t.SecretsSet,
 		&t.Network, &t.Attempt, &t.Probes, &t.Worker, &t.CreatedAt, &t.Deadline, &t.NotBefore, &t.StartedAt, &t.LoginAt,
-		&t.FinishedAt, &t.Seq, &report,
+		&t.FinishedAt, &t.Seq, &report, &t.SameAs, &shareWait,
 	}
 	if err := row.Scan(append(into, more...)...); err != nil {
 		return batch.Test{}, err
 	}
+	t.ShareWait = time.Duration(shareWait) * time.Microsecond
 	return t, record.Decode(&t, endpoint, report)
 }
 
@@ -43,21 +46,6 @@ func scanTest(row pgx.CollectableRow, more ...any) (batch.Test, error) {
 // that they fit looks as cheap as the primary key while the table is new, and
 // the plan stays when it has grown.
 
-const claimTest = `
-update tests t
-   set lease_id = $2, lease_until = clock_timestamp() + $3::interval, worker = $4,
-       probes = t.probes + 1, started_at = clock_timestamp()
- where t.id = $1
-   and (t.finished_at is null
-        and t.login_at is null
-        and t.deadline > clock_timestamp()
-        and (t.not_before is null or t.not_before <= clock_timestamp())
-        and (t.lease_until is null or t.lease_until < clock_timestamp())) is true
-returning ` + testColumns + `, t.sealed, t.lease_id, t.lane,
-       (select b.trace from batches b where b.id = t.batch_id),
-       (extract(epoch from t.deadline - clock_timestamp()) * 1000000)::bigint,
-       (extract(epoch from t.started_at - coalesce(t.not_before, t.created_at)) * 1000000)::bigint`
-
 // A claim promises nothing to anybody yet, so it does not wait for the disk: a
 // server that crashes within a moment of it forgets it, and then the login mark,
 // which does wait, is refused, as for every lease that is not in force.
@@ -66,28 +54,34 @@ const notDurable = "select set_config('synchronous_commit', 'off', true)"
 // Claim grants leases: see batch.Claims.
 func (s *Store) Claim(ctx context.Context, claims []batch.Claim) ([]batch.Claimed, error) {
 	sorted := slices.SortedFunc(slices.Values(claims), func(a, b batch.Claim) int { return cmp.Compare(a.TestID, b.TestID) })
+	sorted = slices.DeleteFunc(sorted, func(c batch.Claim) bool { return !record.IsUUID(c.TestID) })
+	if len(sorted) == 0 {
+		return nil, nil
+	}
+	ids := make([]string, len(sorted))
+	for i, c := range sorted {
+		ids[i] = c.TestID
+	}
 	var all pgx.Batch
 	all.Queue(notDurable)
+	all.Queue(lockPeers, ids)
 	var granted []batch.Claimed
 	var unreadable []batch.Finish
 	for _, c := range sorted {
-		if !record.IsUUID(c.TestID) {
-			continue
-		}
-		all.Queue(claimTest, c.TestID, c.LeaseID, c.Lease, c.Worker).Query(func(rows pgx.Rows) error {
+		l := c.Limits
+		all.Queue(claimTest, c.TestID, c.LeaseID, c.Lease, c.Worker, l.Refusals, l.RefusalWindow, l.RepeatAfter, l.EndpointProbes).Query(func(rows pgx.Rows) error {
 			got, err := pgx.CollectRows(rows, s.scanClaimed)
 			for _, g := range got {
-				if g.Unreadable {
+				switch {
+				case g.LeaseID == "": // held
+				case g.Unreadable:
 					unreadable = append(unreadable, record.UnreadableSecrets(g.Claimed))
-					continue
+				default:
+					granted = append(granted, g.Claimed)
 				}
-				granted = append(granted, g.Claimed)
 			}
 			return err
 		})
-	}
-	if all.Len() == 1 {
-		return nil, nil
 	}
 	if err := s.pool.SendBatch(ctx, &all).Close(); err != nil {
 		return nil, fmt.Errorf("claim: %w", translate(err))
@@ -96,7 +90,7 @@ func (s *Store) Claim(ctx context.Context, claims []batch.Claim) ([]batch.Claime
 		// No probe can be made of these, by us or by anybody with our keys;
 		// the others must not suffer for it. Who waits for the batch looks
 		// into the store by itself, so nobody needs to be signalled.
-		if _, _, err := s.Finish(ctx, unreadable); err != nil {
+		if _, err := s.Finish(ctx, unreadable); err != nil {
 			return nil, err
 		}
 	}
@@ -105,14 +99,12 @@ func (s *Store) Claim(ctx context.Context, claims []batch.Claim) ([]batch.Claime
 
 func (s *Store) scanClaimed(row pgx.CollectableRow) (record.Claimed, error) {
 	var c record.Claimed
-	var sealed []byte
-	var remaining, waited int64
+	var k record.Kept
 	var err error
-	if c.Test, err = scanTest(row, &sealed, &c.LeaseID, &c.Lane, &c.Trace, &remaining, &waited); err != nil {
+	if c.Test, err = scanTest(row, &c.LeaseID, &c.Lane, &k.Sealed, &k.Refusal, &k.SlotWait, &c.Trace, &k.Remaining, &k.Waited); err != nil {
 		return record.Claimed{}, err
 	}
-	s.sealer.Arm(&c, sealed, remaining, waited)
-	return c, nil
+	return c, s.sealer.Arm(&c, k)
 }
 
 // An update that waited for a lock judges and sets by the clock before the
@@ -185,6 +177,9 @@ func (s *Store) Release(ctx context.Context, releases []batch.Release) ([]batch.
 			tasks = append(tasks, got...)
 			return err
 		})
+		if r.Rest > 0 {
+			all.Queue(restPeers, r.TestID, r.Rest)
+		}
 	}
 	if all.Len() == 0 {
 		return nil, nil

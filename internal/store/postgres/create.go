@@ -28,13 +28,20 @@ with b as (
       from b, unnest($12::text[]) as n (job_id)
 ), t as (
     insert into tests (id, batch_id, project, entry, object, job_id, end_point_type, endpoint, secrets_set, sealed,
-                       lane, network, attempt, created_at, deadline, idle_since, finished_at, seq, report)
+                       lane, network, attempt, created_at, deadline, not_before, idle_since, finished_at, seq, report,
+                       peer, peers, account, credentials, share, same_as, share_wait, force)
     select n.id::uuid, b.id, b.project, n.entry, n.object, n.job_id, n.end_point_type, n.endpoint::json,
            string_to_array(n.secrets_set, ','), n.sealed, b.lane, n.network, n.attempt, b.created_at, b.deadline,
-           b.created_at, case when n.seq > 0 then b.created_at end, n.seq, n.report::json
+           case when n.share_wait > 0 then b.created_at + n.share_wait * interval '1 microsecond' end,
+           b.created_at + n.share_wait * interval '1 microsecond',
+           case when n.seq > 0 then b.created_at end, n.seq, n.report::json,
+           (string_to_array(n.peers, ',')::uuid[])[1], string_to_array(n.peers, ',')::uuid[], n.account::uuid,
+           string_to_array(n.credentials, ',')::uuid[], n.share::uuid, n.same_as::uuid, n.share_wait, $31
       from b, unnest($13::text[], $14::integer[], $15::integer[], $16::text[], $17::text[], $18::text[], $19::text[],
-                     $20::bytea[], $21::text[], $22::integer[], $23::integer[], $24::text[])
-           as n (id, entry, object, job_id, end_point_type, endpoint, secrets_set, sealed, network, attempt, seq, report)
+                     $20::bytea[], $21::text[], $22::integer[], $23::integer[], $24::text[], $25::text[], $26::text[], $27::text[],
+                     $28::text[], $29::text[], $30::bigint[])
+           as n (id, entry, object, job_id, end_point_type, endpoint, secrets_set, sealed, network, attempt, seq, report,
+                 peers, account, credentials, share, same_as, share_wait)
 )
 select created_at, deadline, finished_at from b`
 
@@ -45,7 +52,11 @@ func (s *Store) Create(ctx context.Context, b batch.Batch, tests []batch.Test) (
 
 // create is Create in a transaction of its own or of the caller's.
 func (s *Store) create(ctx context.Context, in inserter, b batch.Batch, tests []batch.Test) (batch.Batch, error) {
-	rows, err := s.newTests(b, tests)
+	key, err := s.ledgerKey(ctx)
+	if err != nil {
+		return batch.Batch{}, fmt.Errorf("create batch: %w", err)
+	}
+	rows, err := s.newTests(key, b, tests)
 	if err != nil {
 		return batch.Batch{}, fmt.Errorf("create batch: %w", err)
 	}
@@ -54,6 +65,7 @@ func (s *Store) create(ctx context.Context, in inserter, b batch.Batch, tests []
 		b.ID, b.Project, b.Call, b.Lane, b.Entries, b.Total, b.Open, b.Caller, b.ReplyTo, b.Trace, b.Timeout,
 		rows.jobs, rows.id, rows.entry, rows.object, rows.jobID, rows.endPointType, rows.endpoint, rows.secretsSet,
 		rows.sealed, rows.network, rows.attempt, rows.seq, rows.report,
+		rows.peers, rows.account, rows.credentials, rows.share, rows.sameAs, rows.shareWait, b.Force,
 	).Scan(&b.CreatedAt, &b.Deadline, &b.FinishedAt)
 	if err != nil {
 		return batch.Batch{}, fmt.Errorf("create batch: %w", translate(err))
@@ -93,10 +105,13 @@ type testRows struct {
 	entry, object, attempt, seq      []int
 	sealed                           [][]byte
 	report                           []*string
+
+	peers, account, credentials, share, sameAs []*string
+	shareWait                                  []int64
 }
 
-func (s *Store) newTests(b batch.Batch, tests []batch.Test) (testRows, error) {
-	news, finished, err := s.sealer.NewTests(b.ID, tests)
+func (s *Store) newTests(key record.LedgerKey, b batch.Batch, tests []batch.Test) (testRows, error) {
+	news, finished, err := s.sealer.NewTests(key, b.ID, tests)
 	if err != nil {
 		return testRows{}, err
 	}
@@ -115,10 +130,24 @@ func (s *Store) newTests(b batch.Batch, tests []batch.Test) (testRows, error) {
 		rows.seq = append(rows.seq, t.Seq)
 		rows.report = append(rows.report, t.Report)
 		rows.jobs = append(rows.jobs, t.JobID)
+		rows.peers = append(rows.peers, orNull(strings.Join(t.Peers, ",")))
+		rows.account = append(rows.account, orNull(t.Account))
+		rows.credentials = append(rows.credentials, orNull(strings.Join(t.Credentials, ",")))
+		rows.share = append(rows.share, orNull(t.Share))
+		rows.sameAs = append(rows.sameAs, orNull(t.SameAs))
+		rows.shareWait = append(rows.shareWait, t.ShareWait.Microseconds())
 	}
 	slices.Sort(rows.jobs)
 	rows.jobs = slices.Compact(rows.jobs)
 	return rows, nil
+}
+
+// orNull is a text of a column that is null when there is none.
+func orNull(text string) *string {
+	if text == "" {
+		return nil
+	}
+	return &text
 }
 
 const selectNetworks = `

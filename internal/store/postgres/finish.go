@@ -29,7 +29,7 @@ select b.id
 // those whose number is above what the batch has closed.
 const endTest = `
 update tests t
-   set finished_at = clock_timestamp(), report = $2::text::json, sealed = null, lease_id = null, lease_until = null,
+   set finished_at = clock_timestamp(), report = $2::text::json, sealed = null, credentials = null, lease_id = null, lease_until = null,
        seq = (select b.total - b.open + 1 + (select count(*) from tests d
                                               where d.batch_id = b.id and d.seq > 0 and d.seq > b.total - b.open)
                 from batches b
@@ -50,40 +50,53 @@ update batches b
 returning b.id, b.reply_to, b.finished_at is not null`
 
 // Finish records reports: see batch.Claims.
-func (s *Store) Finish(ctx context.Context, reports []batch.Finish) ([]string, []batch.Completion, error) {
+func (s *Store) Finish(ctx context.Context, reports []batch.Finish) (batch.Recorded, error) {
 	sorted := slices.SortedFunc(slices.Values(reports), func(a, b batch.Finish) int { return cmp.Compare(a.TestID, b.TestID) })
 	sorted = slices.DeleteFunc(sorted, func(f batch.Finish) bool { return !record.IsUUID(f.TestID) || !record.IsUUID(f.LeaseID) })
 	if len(sorted) == 0 {
-		return nil, nil, nil
+		return batch.Recorded{}, nil
 	}
 	ids := make([]string, len(sorted))
 	for i, f := range sorted {
 		ids[i] = f.TestID
 	}
 	var all pgx.Batch
-	var accepted []string
-	var done []batch.Completion
+	var r batch.Recorded
 	all.Queue(lockBatches, ids)
 	for _, f := range sorted {
 		report, err := record.Report(f.Report)
 		if err != nil {
-			return nil, nil, fmt.Errorf("finish: %w", err)
+			return batch.Recorded{}, fmt.Errorf("finish: %w", err)
 		}
+		queueLogin(&all, f)
 		all.Queue(finishTest, f.TestID, report, f.LeaseID).Query(func(rows pgx.Rows) error {
 			got, err := pgx.CollectRows(rows, pgx.RowTo[string])
-			accepted = append(accepted, got...)
+			r.Accepted = append(r.Accepted, got...)
 			return err
 		})
+		if f.Report.Shareable() {
+			all.Queue(shareFailure, f.TestID, sharedFrom)
+		}
+		if f.Rest > 0 {
+			all.Queue(restPeers, f.TestID, f.Rest)
+		}
 	}
-	queueClose(&all, ids, &done)
+	queueClose(&all, ids, &r.Done)
+	all.Queue(wakeHeld, ids, 2*len(ids)).Query(func(rows pgx.Rows) (err error) {
+		r.Woken, err = pgx.CollectRows(rows, scanTask)
+		return err
+	})
 	if err := s.pool.SendBatch(ctx, &all).Close(); err != nil {
-		return nil, nil, fmt.Errorf("finish: %w", translate(err))
+		return batch.Recorded{}, fmt.Errorf("finish: %w", translate(err))
 	}
-	return accepted, done, nil
+	late := slices.DeleteFunc(sorted, func(f batch.Finish) bool { return slices.Contains(r.Accepted, f.TestID) })
+	return r, s.noteLateLogins(ctx, late)
 }
 
-// queueClose closes the tests' batches and notes in done which are complete.
+// queueClose ends what is the same as the tests, closes their batches and notes
+// in done which are complete.
 func queueClose(all *pgx.Batch, testIDs []string, done *[]batch.Completion) {
+	all.Queue(endSame, testIDs, sameAs)
 	all.Queue(closeBatches, testIDs).Query(func(rows pgx.Rows) error {
 		for rows.Next() {
 			var c batch.Completion
@@ -117,6 +130,7 @@ func endAll(ctx context.Context, tx pgx.Tx, endings []ending) ([]batch.Completio
 		if err != nil {
 			return nil, err
 		}
+		all.Queue(noteUnknown, e.testID, e.report.Code)
 		all.Queue(endTest, e.testID, report)
 	}
 	queueClose(&all, ids, &done)

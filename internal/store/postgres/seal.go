@@ -38,7 +38,45 @@ returning sealed`, canary).Scan(&sealed)
 			return fmt.Errorf("check keys: %w", translate(err))
 		}
 	}
+	if _, err := s.ledgerKey(ctx); err != nil {
+		return fmt.Errorf("check keys: %w", err)
+	}
 	return nil
+}
+
+// ledgerKey gives the key of the ledger's digests, which the first process to
+// ask draws. It is read once: it never changes.
+func (s *Store) ledgerKey(ctx context.Context) (record.LedgerKey, error) {
+	if key := s.ledger.Load(); key != nil {
+		return *key, nil
+	}
+	fresh, err := s.sealer.NewLedgerKey()
+	if err != nil {
+		return nil, err
+	}
+	var sealed []byte
+	err = s.pool.QueryRow(ctx, `
+insert into ledgerkey (id, sealed) values (1, $1)
+on conflict (id) do update set sealed = ledgerkey.sealed
+returning sealed`, fresh).Scan(&sealed)
+	if err != nil {
+		return nil, fmt.Errorf("read the key of the ledger: %w", translate(err))
+	}
+	key, stale, err := s.sealer.OpenLedgerKey(sealed)
+	if err != nil {
+		return nil, err
+	}
+	if stale {
+		again, err := s.sealer.SealLedgerKey(key)
+		if err != nil {
+			return nil, err
+		}
+		if _, err := s.pool.Exec(ctx, "update ledgerkey set sealed = $1 where id = 1 and sealed = $2", again, sealed); err != nil {
+			return nil, fmt.Errorf("seal the key of the ledger: %w", translate(err))
+		}
+	}
+	s.ledger.Store(&key)
+	return key, nil
 }
 
 // uuids keeps what can be the id of a row: an id in any other form is not an

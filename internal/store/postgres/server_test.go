@@ -280,7 +280,7 @@ func TestMarkLogins(t *testing.T) {
 	if ok, err := s.MarkLogin(t.Context(), all[1].TestID, all[1].LeaseID); err != nil || !ok {
 		t.Fatalf("MarkLogin() = %v, %v", ok, err)
 	}
-	if _, _, err := s.Finish(t.Context(), []batch.Finish{{TestID: all[2].TestID, LeaseID: all[2].LeaseID, Report: probe.Refused(probe.CodeInternal, time.Now())}}); err != nil {
+	if _, err := s.Finish(t.Context(), []batch.Finish{{TestID: all[2].TestID, LeaseID: all[2].LeaseID, Report: probe.Refused(probe.CodeInternal, time.Now())}}); err != nil {
 		t.Fatal(err)
 	}
 	admin(t, dsn, "update tests set lease_until = now() - interval '1 second' where entry = 3")

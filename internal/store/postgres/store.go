@@ -13,6 +13,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync/atomic"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -34,6 +35,7 @@ var (
 	_ batch.Announcer   = (*Store)(nil)
 	_ batch.KeyStore    = (*Store)(nil)
 	_ batch.Remover     = (*Store)(nil)
+	_ batch.Forgetter   = (*Store)(nil)
 )
 
 // Config says where the store is and how it is used.
@@ -53,6 +55,7 @@ type Config struct {
 type Store struct {
 	pool   *pgxpool.Pool
 	sealer record.Sealer
+	ledger atomic.Pointer[record.LedgerKey]
 }
 
 // Open makes a Store. It needs no server yet: connections are made when they

@@ -179,7 +179,7 @@ const listStrays = `
 update tests t
    set idle_since = statement_timestamp()
  where t.id = any(array(select c.id from tests c
-                         where c.finished_at is null and c.lease_id is null
+                         where c.finished_at is null and c.lease_id is null and c.same_as is null
                            and c.idle_since <= statement_timestamp() - $2::interval
                            and c.deadline > statement_timestamp()
                          order by c.deadline limit $1

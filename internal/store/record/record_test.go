@@ -38,7 +38,7 @@ func TestSecretsOpenInTheirRowOnly(t *testing.T) {
 	t.Parallel()
 	s := newSealer(t)
 	tests := []batch.Test{{ID: "t", Target: probe.Target{Engine: probe.MySQL, Password: secret.New("hush")}}}
-	rows, finished, err := s.NewTests("b", tests)
+	rows, finished, err := s.NewTests(record.LedgerKey("k"), "b", tests)
 	if err != nil || finished != 0 {
 		t.Fatal(finished, err)
 	}

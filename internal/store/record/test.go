@@ -20,11 +20,13 @@ type NewTest struct {
 	// Seq and Report are set if the test ended before it began.
 	Seq    int
 	Report *string
+	// Guard is empty in the same case.
+	Guard
 }
 
 // NewTests makes rows of a new batch's tests, and says how many of these are
 // finished already.
-func (s Sealer) NewTests(batchID string, tests []batch.Test) (rows []NewTest, finished int, err error) {
+func (s Sealer) NewTests(key LedgerKey, batchID string, tests []batch.Test) (rows []NewTest, finished int, err error) {
 	rows = make([]NewTest, 0, len(tests))
 	for _, t := range tests {
 		row := NewTest{Test: t}
@@ -39,6 +41,7 @@ func (s Sealer) NewTests(batchID string, tests []batch.Test) (rows []NewTest, fi
 			if row.Sealed, err = s.SealTest(batchID, t.ID, secrets); err != nil {
 				return nil, 0, err
 			}
+			row.Guard = key.Guard(t)
 		} else {
 			report, err := Report(*t.Report)
 			if err != nil {
@@ -83,14 +86,22 @@ type Claimed struct {
 	Unreadable bool
 }
 
-// Arm puts into a claim what of its row is not there yet: the secrets, and
-// how long it has and has waited, in microseconds.
-func (s Sealer) Arm(c *Claimed, sealed []byte, remaining, waited int64) {
-	c.Remaining = time.Duration(remaining) * time.Microsecond
-	c.Waited = max(time.Duration(waited)*time.Microsecond, 0)
-	secrets, err := s.OpenTest(c.BatchID, c.ID, sealed)
+// Kept is what of a claimed test's row is not in the Claim yet; times are in
+// microseconds.
+type Kept struct {
+	Sealed, Refusal             []byte
+	Remaining, Waited, SlotWait int64
+}
+
+// Arm puts it into the Claim.
+func (s Sealer) Arm(c *Claimed, k Kept) error {
+	c.Remaining = time.Duration(k.Remaining) * time.Microsecond
+	c.Waited = max(time.Duration(k.Waited)*time.Microsecond, 0)
+	c.SlotWait = time.Duration(k.SlotWait) * time.Microsecond
+	secrets, err := s.OpenTest(c.BatchID, c.ID, k.Sealed)
 	c.Unreadable = err != nil
 	c.Target = c.Target.Join(secrets)
+	return suppress(&c.Claimed, k.Refusal)
 }
 
 // UnreadableSecrets ends a claimed test whose secrets do not open.

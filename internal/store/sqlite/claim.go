@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"encoding/json"
 	"fmt"
+	"time"
 
 	"dialtone/internal/batch"
 	"dialtone/internal/store/record"
@@ -13,21 +14,24 @@ import (
 // testColumns are what scanTest reads. They carry no table's name, because
 // what an update returns knows none.
 const testColumns = `id, batch_id, project, entry, object, job_id, end_point_type, endpoint, secrets_set, network, attempt,
-       probes, worker, created_at, deadline, not_before, started_at, login_at, finished_at, seq, report`
+       probes, worker, created_at, deadline, not_before, started_at, login_at, finished_at, seq, report,
+       coalesce(same_as, ''), share_wait`
 
 // scanTest reads testColumns and then more.
 func scanTest(r row, more ...any) (batch.Test, error) {
 	var t batch.Test
 	var endpoint, secretsSet, report []byte
-	var created, deadline int64
+	var created, deadline, shareWait int64
 	var notBefore, started, login, finished sql.NullInt64
 	into := []any{
 		&t.ID, &t.BatchID, &t.Project, &t.Entry, &t.Object, &t.JobID, &t.EndPointType, &endpoint, &secretsSet, &t.Network,
 		&t.Attempt, &t.Probes, &t.Worker, &created, &deadline, &notBefore, &started, &login, &finished, &t.Seq, &report,
+		&t.SameAs, &shareWait,
 	}
 	if err := r.Scan(append(into, more...)...); err != nil {
 		return batch.Test{}, err
 	}
+	t.ShareWait = time.Duration(shareWait) * time.Microsecond
 	t.CreatedAt, t.Deadline = moment(created), moment(deadline)
 	t.NotBefore, t.StartedAt, t.LoginAt, t.FinishedAt = maybe(notBefore), maybe(started), maybe(login), maybe(finished)
 	if err := json.Unmarshal(secretsSet, &t.SecretsSet); err != nil {
@@ -38,14 +42,10 @@ func scanTest(r row, more ...any) (batch.Test, error) {
 
 const claimTest = `
 update tests
-   set lease_id = ?2, lease_until = ?5 + ?3, worker = ?4, probes = probes + 1, started_at = ?5
+   set lease_id = ?2, lease_until = ?5 + ?3, worker = ?4, probes = probes + 1, started_at = ?5, refusal = ?6,
+       slot_wait = slot_wait + coalesce(?5 - held_since, 0), held_since = null
  where id = ?1
-   and finished_at is null
-   and login_at is null
-   and deadline > ?5
-   and (not_before is null or not_before <= ?5)
-   and (lease_until is null or lease_until < ?5)
-returning ` + testColumns + `, sealed, lease_id, lane, (select b.trace from batches b where b.id = batch_id),
+returning ` + testColumns + `, sealed, refusal, slot_wait, lease_id, lane, (select b.trace from batches b where b.id = batch_id),
        deadline - started_at, started_at - coalesce(not_before, created_at)`
 
 // Claim grants leases: see batch.Claims.
@@ -56,22 +56,11 @@ func (s *Store) Claim(ctx context.Context, claims []batch.Claim) ([]batch.Claime
 	var granted []batch.Claimed
 	err := s.write(ctx, func(tx *sql.Tx, now int64) error {
 		for _, c := range claims {
-			got, err := collect(ctx, tx, s.scanClaimed, claimTest, c.TestID, c.LeaseID, c.Lease.Microseconds(), c.Worker, now)
+			got, err := s.claim(ctx, tx, now, c)
 			if err != nil {
 				return err
 			}
-			for _, g := range got {
-				if !g.Unreadable {
-					granted = append(granted, g.Claimed)
-					continue
-				}
-				// No probe can be made of it with our keys; the others must
-				// not suffer. Who waits for the batch looks by itself.
-				f := record.UnreadableSecrets(g.Claimed)
-				if _, _, err := endTest(ctx, tx, now, f.TestID, &f.LeaseID, f.Report); err != nil {
-					return err
-				}
-			}
+			granted = append(granted, got...)
 		}
 		return nil
 	})
@@ -81,16 +70,34 @@ func (s *Store) Claim(ctx context.Context, claims []batch.Claim) ([]batch.Claime
 	return granted, nil
 }
 
+// claim grants one lease, or none.
+func (s *Store) claim(ctx context.Context, tx *sql.Tx, now int64, c batch.Claim) ([]batch.Claimed, error) {
+	admitted, refusal, err := admit(ctx, tx, now, c)
+	if err != nil || !admitted {
+		return nil, err
+	}
+	got, err := collect(ctx, tx, s.scanClaimed, claimTest, c.TestID, c.LeaseID, c.Lease.Microseconds(), c.Worker, now, orNull(string(refusal)))
+	if err != nil || len(got) == 0 {
+		return nil, err
+	}
+	if !got[0].Unreadable {
+		return []batch.Claimed{got[0].Claimed}, nil
+	}
+	// No probe can be made of it with our keys; the others must not suffer. Who
+	// waits for the batch looks by itself.
+	f := record.UnreadableSecrets(got[0].Claimed)
+	_, _, err = endTest(ctx, tx, now, f.TestID, &f.LeaseID, f.Report)
+	return nil, err
+}
+
 func (s *Store) scanClaimed(r row) (record.Claimed, error) {
 	var c record.Claimed
-	var sealed []byte
-	var remaining, waited int64
+	var k record.Kept
 	var err error
-	if c.Test, err = scanTest(r, &sealed, &c.LeaseID, &c.Lane, &c.Trace, &remaining, &waited); err != nil {
+	if c.Test, err = scanTest(r, &k.Sealed, &k.Refusal, &k.SlotWait, &c.LeaseID, &c.Lane, &c.Trace, &k.Remaining, &k.Waited); err != nil {
 		return record.Claimed{}, err
 	}
-	s.sealer.Arm(&c, sealed, remaining, waited)
-	return c, nil
+	return c, s.sealer.Arm(&c, k)
 }
 
 const markLogin = `
@@ -136,6 +143,9 @@ func (s *Store) Release(ctx context.Context, releases []batch.Release) ([]batch.
 				return err
 			}
 			tasks = append(tasks, got...)
+			if err := rest(ctx, tx, now, r.TestID, r.Rest); err != nil {
+				return err
+			}
 		}
 		return nil
 	})

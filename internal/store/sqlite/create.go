@@ -20,8 +20,10 @@ insert into batch_jobs (project, job_id, created_at, batch_id) values (?1, ?2, ?
 
 const insertTest = `
 insert into tests (id, batch_id, project, entry, object, job_id, end_point_type, endpoint, secrets_set, sealed, lane,
-                   network, attempt, created_at, deadline, idle_since, finished_at, seq, report)
-values (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?14, case when ?16 > 0 then ?14 end, ?16, ?17)`
+                   network, attempt, created_at, deadline, not_before, idle_since, finished_at, seq, report,
+                   peer, peers, account, credentials, share, same_as, share_wait, force)
+values (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, case when ?23 > 0 then ?14 + ?23 end, ?14 + ?23,
+        case when ?16 > 0 then ?14 end, ?16, ?17, ?18 ->> 0, ?18, ?19, ?20, ?21, ?22, ?23, ?24)`
 
 // Create stores the batch and its tests: see batch.Creator.
 func (s *Store) Create(ctx context.Context, b batch.Batch, tests []batch.Test) (batch.Batch, error) {
@@ -30,7 +32,11 @@ func (s *Store) Create(ctx context.Context, b batch.Batch, tests []batch.Test) (
 
 // create is Create with something more in its transaction.
 func (s *Store) create(ctx context.Context, b batch.Batch, tests []batch.Test, more func(tx *sql.Tx, now int64) error) (batch.Batch, error) {
-	rows, finished, err := s.sealer.NewTests(b.ID, tests)
+	key, err := s.ledgerKey(ctx)
+	if err != nil {
+		return batch.Batch{}, fmt.Errorf("create batch: %w", err)
+	}
+	rows, finished, err := s.sealer.NewTests(key, b.ID, tests)
 	if err != nil {
 		return batch.Batch{}, fmt.Errorf("create batch: %w", err)
 	}
@@ -56,11 +62,20 @@ func (s *Store) create(ctx context.Context, b batch.Batch, tests []batch.Test, m
 			if err != nil {
 				return err
 			}
+			peers, err := listOrNull(r.Peers)
+			if err != nil {
+				return err
+			}
+			credentials, err := listOrNull(r.Credentials)
+			if err != nil {
+				return err
+			}
 			if _, err := tx.ExecContext(ctx, insertBatchJob, b.Project, r.JobID, now, b.ID); err != nil {
 				return translate(err)
 			}
 			_, err = insert.ExecContext(ctx, r.ID, b.ID, b.Project, r.Entry, r.Object, r.JobID, r.EndPointType, r.Endpoint,
-				secretsSet, r.Sealed, string(b.Lane), r.Network, r.Attempt, now, deadline, r.Seq, r.Report)
+				secretsSet, r.Sealed, string(b.Lane), r.Network, r.Attempt, now, deadline, r.Seq, r.Report,
+				peers, orNull(r.Account), credentials, orNull(r.Share), orNull(r.SameAs), r.ShareWait.Microseconds(), b.Force)
 			if err != nil {
 				return translate(err)
 			}

@@ -158,13 +158,13 @@ func TestTwoProcessesShareAFile(t *testing.T) {
 				}
 				for _, c := range got {
 					granted.Add(1)
-					report := probe.Refused(probe.CodeConnectionRefused, time.Now())
-					_, done, err := s.Finish(t.Context(), []batch.Finish{{TestID: c.ID, LeaseID: c.LeaseID, Report: report}})
+					report := probe.Refused(probe.CodeAuthFailed, time.Now())
+					recorded, err := s.Finish(t.Context(), []batch.Finish{{TestID: c.ID, LeaseID: c.LeaseID, Report: report}})
 					if err != nil {
 						t.Errorf("Finish(): %v", err)
 						return
 					}
-					completions.Add(int32(len(done)))
+					completions.Add(int32(len(recorded.Done)))
 				}
 			}
 		})

@@ -15,7 +15,7 @@ import (
 
 const finishTest = `
 update tests
-   set finished_at = ?2, report = ?3, sealed = null, lease_id = null, lease_until = null,
+   set finished_at = ?2, report = ?3, sealed = null, credentials = null, lease_id = null, lease_until = null,
        seq = (select b.total - b.open + 1 from batches b where b.id = tests.batch_id)
  where id = ?1 and finished_at is null and (?4 is null or lease_id = ?4)
 returning batch_id`
@@ -26,14 +26,19 @@ update batches
  where id = ?1
 returning id, reply_to, open = 0`
 
-// endTest ends a test, whoever holds its lease when leaseID is nil. complete
-// is its batch if that was the last.
+// endTest ends a test, whoever holds its lease when leaseID is nil, and with it
+// the tests that are the same. complete is its batch if that was the last.
 func endTest(
 	ctx context.Context, tx *sql.Tx, now int64, testID string, leaseID *string, report probe.Report,
 ) (ended bool, complete []batch.Completion, err error) {
 	encoded, err := record.Report(report)
 	if err != nil {
 		return false, nil, err
+	}
+	if leaseID == nil {
+		if _, err := tx.ExecContext(ctx, noteUnknown, testID, string(report.Code)); err != nil {
+			return false, nil, translate(err)
+		}
 	}
 	of, err := collect(ctx, tx, text, finishTest, testID, now, encoded, leaseID)
 	if err != nil || len(of) == 0 {
@@ -45,31 +50,61 @@ func endTest(
 		return false, nil, translate(err)
 	}
 	if none {
-		complete = []batch.Completion{c}
+		return true, []batch.Completion{c}, nil
 	}
-	return true, complete, nil
+	report.SameAs = testID
+	complete, err = endLike(ctx, tx, now, sameAsTest, testID, report)
+	return true, complete, err
 }
 
 // Finish records reports: see batch.Claims.
-func (s *Store) Finish(ctx context.Context, reports []batch.Finish) (accepted []string, done []batch.Completion, err error) {
+func (s *Store) Finish(ctx context.Context, reports []batch.Finish) (batch.Recorded, error) {
+	var r batch.Recorded
 	if len(reports) == 0 {
-		return nil, nil, nil
+		return r, nil
 	}
-	err = s.write(ctx, func(tx *sql.Tx, now int64) error {
-		for _, f := range reports {
-			ended, complete, err := endTest(ctx, tx, now, f.TestID, &f.LeaseID, f.Report)
-			if err != nil {
+	ids := make([]string, len(reports))
+	err := s.write(ctx, func(tx *sql.Tx, now int64) error {
+		for i, f := range reports {
+			ids[i] = f.TestID
+			if err := finishOne(ctx, tx, now, f, &r); err != nil {
 				return err
 			}
-			if ended {
-				accepted = append(accepted, f.TestID)
-			}
-			done = append(done, complete...)
 		}
-		return nil
+		list, err := jsonList(ids)
+		if err != nil {
+			return err
+		}
+		r.Woken, err = collect(ctx, tx, scanTask, wakeHeld, list, 2*len(ids), now)
+		return err
 	})
 	if err != nil {
-		return nil, nil, fmt.Errorf("finish: %w", err)
+		return batch.Recorded{}, fmt.Errorf("finish: %w", err)
 	}
-	return accepted, done, nil
+	return r, nil
+}
+
+func finishOne(ctx context.Context, tx *sql.Tx, now int64, f batch.Finish, r *batch.Recorded) error {
+	if err := note(ctx, tx, now, f, false); err != nil {
+		return err
+	}
+	ended, complete, err := endTest(ctx, tx, now, f.TestID, &f.LeaseID, f.Report)
+	if err != nil {
+		return err
+	}
+	r.Done = append(r.Done, complete...)
+	if !ended {
+		return note(ctx, tx, now, f, true)
+	}
+	r.Accepted = append(r.Accepted, f.TestID)
+	if f.Report.Shareable() {
+		report := f.Report
+		report.SharedFrom = f.TestID
+		complete, err := endLike(ctx, tx, now, waitingFor, f.TestID, report)
+		if err != nil {
+			return err
+		}
+		r.Done = append(r.Done, complete...)
+	}
+	return rest(ctx, tx, now, f.TestID, f.Rest)
 }

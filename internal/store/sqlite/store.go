@@ -15,6 +15,7 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"sync/atomic"
 	"time"
 
 	_ "modernc.org/sqlite" // the driver "sqlite"
@@ -33,6 +34,7 @@ var (
 	_ batch.Announcer = (*Store)(nil)
 	_ batch.KeyStore  = (*Store)(nil)
 	_ batch.Remover   = (*Store)(nil)
+	_ batch.Forgetter = (*Store)(nil)
 )
 
 // Config says where the store is.
@@ -48,6 +50,7 @@ type Store struct {
 	writer *sql.DB
 	reader *sql.DB
 	sealer record.Sealer
+	ledger atomic.Pointer[record.LedgerKey]
 }
 
 // Open opens the file, or makes an empty one that only its owner may read.

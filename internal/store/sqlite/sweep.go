@@ -131,7 +131,7 @@ func (s *Store) Reclaim(ctx context.Context, maxProbes, limit int) ([]batch.Task
 	return tasks, nil
 }
 
-const idle = `finished_at is null and lease_id is null and idle_since <= ?2 and deadline > ?1`
+const idle = `finished_at is null and lease_id is null and same_as is null and idle_since <= ?2 and deadline > ?1`
 
 const listStrays = `
 update tests

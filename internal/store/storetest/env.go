@@ -171,9 +171,16 @@ func (e env) lapsedAfterLogin(testID string) batch.Claimed {
 // finish records a report and says whether it was taken.
 func (e env) finish(testID, leaseID string, code probe.Code) (accepted bool, done []batch.Completion) {
 	e.Helper()
-	ids, done, err := e.Finish(e.Context(), []batch.Finish{{TestID: testID, LeaseID: leaseID, Report: newReport(code)}})
+	got := e.record(testID, leaseID, newReport(code))
+	return slices.Contains(got.Accepted, testID), got.Done
+}
+
+// record is Finish of one report.
+func (e env) record(testID, leaseID string, report probe.Report) batch.Recorded {
+	e.Helper()
+	got, err := e.Finish(e.Context(), []batch.Finish{{TestID: testID, LeaseID: leaseID, Report: report}})
 	e.ok(err)
-	return slices.Contains(ids, testID), done
+	return got
 }
 
 func newReport(code probe.Code) probe.Report {

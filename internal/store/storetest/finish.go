@@ -106,8 +106,9 @@ func finishSeveral(e env) {
 	last := reports[len(reports)-1]
 	reports[len(reports)-1] = batch.Finish{TestID: last.TestID, LeaseID: batch.NewID(), Report: last.Report}
 	slices.Reverse(reports)
-	accepted, done, err := e.Finish(e.Context(), reports)
+	recorded, err := e.Finish(e.Context(), reports)
 	e.ok(err)
+	accepted, done := recorded.Accepted, recorded.Done
 	if len(accepted) != 8 || slices.Contains(accepted, last.TestID) {
 		e.Errorf("accepted %d, with the stale one: %v", len(accepted), slices.Contains(accepted, last.TestID))
 	}
@@ -203,12 +204,12 @@ func raceLastTwo(e env) {
 			var two sync.WaitGroup
 			for _, c := range claimed {
 				two.Go(func() {
-					ids, complete, err := e.Finish(ctx, []batch.Finish{{TestID: c.ID, LeaseID: c.LeaseID, Report: newReport(probe.CodeOK)}})
+					recorded, err := e.Finish(ctx, []batch.Finish{{TestID: c.ID, LeaseID: c.LeaseID, Report: newReport(probe.CodeOK)}})
 					if err != nil {
 						e.Errorf("Finish(): %v", err)
 					}
-					accepted.Add(int32(len(ids)))
-					done.Add(int32(len(complete)))
+					accepted.Add(int32(len(recorded.Accepted)))
+					done.Add(int32(len(recorded.Done)))
 				})
 			}
 			two.Wait()
@@ -231,13 +232,13 @@ func raceNumbers(e env) {
 			if err != nil {
 				return err
 			}
-			_, complete, err := e.Finish(ctx, []batch.Finish{
+			recorded, err := e.Finish(ctx, []batch.Finish{
 				{TestID: t.ID, LeaseID: claimed[0].LeaseID, Report: newReport(probe.CodeOK)},
 			})
 			if err != nil {
 				return err
 			}
-			done.Add(int32(len(complete)))
+			done.Add(int32(len(recorded.Done)))
 		}
 		return nil
 	})
@@ -268,7 +269,9 @@ func raceCancel(e env) {
 				complete, _, err = e.Cancel(ctx, e.project, b.ID)
 			} else {
 				c := []batch.Claimed{first, second}[i-1]
-				_, complete, err = e.Finish(ctx, []batch.Finish{{TestID: c.ID, LeaseID: c.LeaseID, Report: newReport(probe.CodeOK)}})
+				var recorded batch.Recorded
+				recorded, err = e.Finish(ctx, []batch.Finish{{TestID: c.ID, LeaseID: c.LeaseID, Report: newReport(probe.CodeOK)}})
+				complete = recorded.Done
 			}
 			done.Add(int32(len(complete)))
 			return err
@@ -317,11 +320,11 @@ func raceGroups(e env) {
 			if _, err := e.Raise(ctx, ids(group)); err != nil {
 				return err
 			}
-			_, done, err := e.Finish(ctx, reports)
+			recorded, err := e.Finish(ctx, reports)
 			if err != nil {
 				return err
 			}
-			completions.Add(int32(len(done)))
+			completions.Add(int32(len(recorded.Done)))
 		}
 		return nil
 	})

@@ -31,6 +31,7 @@ type Batches interface {
 	batch.Reader
 	batch.Ender
 	batch.Announcer
+	batch.Forgetter
 }
 
 // JobReader reads jobs.
