@@ -29,7 +29,8 @@ select b.id
 // those whose number is above what the batch has closed.
 const endTest = `
 update tests t
-   set finished_at = clock_timestamp(), report = $2::text::json, sealed = null, credentials = null, lease_id = null, lease_until = null,
+   set finished_at = clock_timestamp(), report = $2::text::json, sealed = null, credentials = null, held_since = null,
+       lease_id = null, lease_until = null,
        seq = (select b.total - b.open + 1 + (select count(*) from tests d
                                               where d.batch_id = b.id and d.seq > 0 and d.seq > b.total - b.open)
                 from batches b

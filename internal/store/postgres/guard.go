@@ -161,7 +161,7 @@ const wakeHeld = `
 update tests t
    set attempt = t.attempt + 1, not_before = clock_timestamp(), idle_since = clock_timestamp()
  where t.id = any(array(select c.id from tests c
-                         where c.held_since is not null and c.finished_at is null
+                         where c.held_since is not null
                            and c.peer = any(array(select d.peer from tests d where d.id = any($1::text[]::uuid[])))
                          order by c.deadline, c.id limit $2
                            for no key update skip locked))
@@ -173,7 +173,7 @@ returning t.id, t.attempt, t.lane, t.network`
 // claiming are left to it.
 const numbered = `
 update tests t
-   set finished_at = clock_timestamp(), sealed = null, credentials = null, lease_id = null, lease_until = null,
+   set finished_at = clock_timestamp(), sealed = null, credentials = null, held_since = null,
        report = (left(n.report, -1) || ',"' || $2::text || '":"' || n.of || '"}')::json,
        seq = n.number + (select b.total - b.open + (select count(*) from tests d
                                                      where d.batch_id = b.id and d.seq > 0 and d.seq > b.total - b.open)
@@ -199,7 +199,7 @@ with found as materialized (
     select f.id, f.batch_id, f.entry, f.object, l.report::text as report, l.id as of
       from tests f join tests l on l.id = f.same_as
      where f.batch_id = any(array(select d.batch_id from tests d where d.id = any($1::text[]::uuid[])))
-       and f.same_as is not null and f.finished_at is null and (l.finished_at is not null) is true
+       and f.same_as is not null and (f.finished_at is null and l.finished_at is not null) is true
        for no key update of f skip locked)` + numbered
 
 // The names under which a copied report says whose it was.

@@ -24,12 +24,22 @@ insert into batch_jobs (project, job_id, created_at, batch_id)
 select b.project, 'job-' || e, b.created_at, b.id from batches b, generate_series(0, 9) e;
 
 insert into tests (id, batch_id, project, entry, object, job_id, end_point_type, endpoint, secrets_set, lane, network, attempt,
-                   created_at, deadline, idle_since, finished_at, seq, report, started_at, lease_id, lease_until)
+                   created_at, deadline, idle_since, finished_at, seq, report, started_at, lease_id, lease_until,
+                   peer, peers, account, credentials, share, same_as, held_since)
 select gen_random_uuid(), b.id, b.project, e, 0, 'job-' || e, 'so', '{}', '{}', 'interactive', 'eip', 1,
        b.created_at, b.deadline, b.created_at, b.finished_at, case when b.open > 0 then 0 else e + 1 end,
        case when b.open = 0 then '{}'::json end, case when e < 2 then now() end,
-       case when e < 2 and b.open > 0 then gen_random_uuid() end, case when e < 2 and b.open > 0 then now() + e * interval '1 m' end
-  from batches b, generate_series(0, 9) e;
+       case when e < 2 and b.open > 0 then gen_random_uuid() end, case when e < 2 and b.open > 0 then now() + e * interval '1 m' end,
+       b.peer, case when e = 1 then array[b.peer, gen_random_uuid()] else array[b.peer] end, gen_random_uuid(),
+       case when b.open > 0 then array[gen_random_uuid()] end, gen_random_uuid(),
+       case when e = 9 then gen_random_uuid() end, case when e between 2 and 3 and b.open > 0 then now() end
+  from (select b.*, gen_random_uuid() as peer from batches b) b, generate_series(0, 9) e;
+
+insert into logins (lease_id, peer, account, credential, at, outcome, code)
+select gen_random_uuid(), gen_random_uuid(), gen_random_uuid(), gen_random_uuid(), now() - i * interval '1 s', 'refused', 'auth_failed'
+  from generate_series(1, 5000) i;
+
+insert into rests (peer, until) select gen_random_uuid(), now() from generate_series(1, 5000) i;
 
 insert into jobs (project, id, name, name_key, status, role, parent_id, mirrored, db_use_type, engine_type, direction,
                   net_type, task_type, node_type, description, created_at, updated_at)

@@ -15,7 +15,8 @@ import (
 
 const finishTest = `
 update tests
-   set finished_at = ?2, report = ?3, sealed = null, credentials = null, lease_id = null, lease_until = null,
+   set finished_at = ?2, report = ?3, sealed = null, credentials = null, held_since = null,
+       lease_id = null, lease_until = null,
        seq = (select b.total - b.open + 1 from batches b where b.id = tests.batch_id)
  where id = ?1 and finished_at is null and (?4 is null or lease_id = ?4)
 returning batch_id`

@@ -200,7 +200,7 @@ const wakeHeld = `
 update tests
    set attempt = attempt + 1, not_before = ?3, idle_since = ?3
  where id in (select id from tests
-               where held_since is not null and finished_at is null and lease_id is null
+               where held_since is not null and lease_id is null
                  and peer in (select peer from tests where id in (select value from json_each(?1)))
                order by deadline, id limit ?2)
 returning id, attempt, lane, network`

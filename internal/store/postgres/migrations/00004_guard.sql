@@ -25,8 +25,8 @@ alter table tests
 
 create index tests_running on tests (peer) where lease_id is not null;
 create index tests_running_lists on tests ((cardinality(peers))) where lease_id is not null and cardinality(peers) > 1;
-create index tests_held on tests (peer) where held_since is not null and finished_at is null;
-create index tests_same on tests (batch_id) where same_as is not null and finished_at is null;
+create index tests_held on tests (peer) where held_since is not null;
+create index tests_same on tests (batch_id) where same_as is not null;
 
 -- Logins that were refused or of which nobody knows what became; a late report
 -- may turn one of the latter into one that passed. What passed at once is not
@@ -56,8 +56,6 @@ create table rests (
 
     constraint rests_pkey primary key (peer)
 );
-
-create index rests_by_end on rests (until);
 
 -- The key of the credentials' digests, sealed: it outlives the keys of the keyset.
 create table ledgerkey (

@@ -16,8 +16,8 @@ alter table tests add column refusal text;
 
 create index tests_running on tests (peer) where lease_id is not null;
 create index tests_running_lists on tests (id) where lease_id is not null and json_array_length(peers) > 1;
-create index tests_held on tests (peer) where held_since is not null and finished_at is null;
-create index tests_same on tests (batch_id) where same_as is not null and finished_at is null;
+create index tests_held on tests (peer) where held_since is not null;
+create index tests_same on tests (batch_id) where same_as is not null;
 
 create table logins (
     lease_id        text    not null,
@@ -42,8 +42,6 @@ create table rests (
 
     constraint rests_pkey primary key (peer)
 ) strict, without rowid;
-
-create index rests_by_end on rests (until);
 
 create table ledgerkey (
     id     integer not null,
