@@ -239,6 +239,6 @@ func (o *outcome) take(t client.Test) {
 	o.Owner, o.Meaning, o.Remedy = probe.Owner(r.Owner), r.Meaning, r.Remedy
 	o.Report = probe.Report{
 		Code: probe.Code(r.Code), Phase: probe.Phase(r.Phase), Phases: r.Phases, Evidence: r.Evidence, Addresses: r.Addresses, Strict: r.Strict,
-		LoginSent: r.LoginSent, StartedAt: r.StartedAt, DurationMS: r.DurationMs, Attempts: r.Attempts, SharedFrom: r.SharedFrom, SameAs: r.SameAs,
+		LoginSent: r.LoginSent, StartedAt: r.StartedAt, DurationMS: r.DurationMs, Attempts: r.Attempts, SharedFrom: r.SharedFrom, SameAs: r.SameAs, Waits: r.Waits,
 	}
 }

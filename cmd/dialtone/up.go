@@ -37,6 +37,7 @@ type upCommand struct {
 	AllowRecoverablePassword bool `env:"DIALTONE_ALLOW_RECOVERABLE_PASSWORD" help:"Permit logins in which a server that has not proven its identity could read the password."`
 
 	config.Retention `embed:""`
+	config.Guard     `embed:"" group:"Guard"`
 	config.Egress    `embed:"" group:"Egress"`
 	config.Kerberos  `embed:"" group:"Kerberos"`
 	config.Timeouts  `embed:"" group:"Time limits"`
@@ -44,7 +45,7 @@ type upCommand struct {
 
 // Run serves until ctx ends.
 func (u *upCommand) Run(ctx context.Context, c console) error {
-	if err := errors.Join(u.Retention.Check(), u.Egress.Check(), u.Kerberos.Check(), u.Timeouts.Check()); err != nil {
+	if err := errors.Join(u.Retention.Check(), u.Guard.Check(), u.Egress.Check(), u.Kerberos.Check(), u.Timeouts.Check()); err != nil {
 		return usageError{err}
 	}
 	log := slog.New(slog.NewTextHandler(c.stderr, &slog.HandlerOptions{Level: u.LogLevel}))
@@ -100,7 +101,7 @@ func (u *upCommand) Run(ctx context.Context, c console) error {
 	if err != nil {
 		return err
 	}
-	worker, err := service.NewWorker(log, store, redis, runner, nil, nil, service.WorkerSettings(name, work, u.Retention, u.Timeouts))
+	worker, err := service.NewWorker(log, store, redis, runner, nil, nil, service.WorkerSettings(name, work, u.Retention, u.Guard, u.Timeouts))
 	if err != nil {
 		return err
 	}

@@ -97,7 +97,7 @@ func reportView(r probe.Report, l probe.Language) wire.Report {
 		Ok: r.OK(), Code: string(r.Code), ErrorCode: drsCode(r.Code), Owner: wire.ReportOwner(v.Owner),
 		Meaning: v.Meaning.In(l), Remedy: v.Remedy.In(l), Phase: string(r.Phase), Phases: phases, Evidence: r.Evidence,
 		Addresses: addresses, Strict: r.Strict, LoginSent: r.LoginSent, StartedAt: r.StartedAt.UTC(), DurationMs: r.DurationMS,
-		Attempts: r.Attempts, SharedFrom: r.SharedFrom, SameAs: r.SameAs,
+		Attempts: r.Attempts, SharedFrom: r.SharedFrom, SameAs: r.SameAs, Waits: r.Waits,
 	}
 }
 

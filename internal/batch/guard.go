@@ -25,11 +25,8 @@ func retryAt(t time.Time) string {
 	return t.Add(time.Second - 1).Truncate(time.Second).UTC().Format(time.RFC3339)
 }
 
-// waits tells what kept the test back; nil: nothing.
-func waits(c *Claimed) *probe.Waits {
-	if c.ShareWait <= 0 && c.SlotWait <= 0 {
-		return nil
-	}
+// waits tells what kept the test back.
+func waits(c *Claimed) probe.Waits {
 	ms := func(d time.Duration) float64 { return float64(d.Microseconds()) / 1000 }
-	return &probe.Waits{ShareMS: ms(c.ShareWait), SlotMS: ms(c.SlotWait)}
+	return probe.Waits{ShareMS: ms(c.ShareWait), SlotMS: ms(c.SlotWait)}
 }

@@ -33,10 +33,11 @@ func (w *Worker) Handle(ctx context.Context, task Task) error {
 		return nil // somebody else has it, or it is over, or it must wait
 	}
 	ctx = w.tracer.Join(ctx, claimed.Trace)
-	w.observer.Claimed(*claimed)
 	if claimed.Suppressed != nil {
+		w.observer.Suppressed(*claimed)
 		return w.record(ctx, claimed, suppressed(claimed, begin))
 	}
+	w.observer.Claimed(*claimed)
 	if claimed.Probes > w.cfg.MaxProbes {
 		// A late task came between the end of the last lease and the sweep.
 		return w.record(ctx, claimed, probe.Refused(probe.CodeWorkerLost, begin))

@@ -21,6 +21,8 @@ type Request struct {
 	Caller string
 	Call   job.Call
 	Lane   Lane
+	// Force says that the caller may log in against what the ledger says.
+	Force bool
 	// Wait says that this process will wait for the batch: see Hub.
 	Wait bool
 	// Trace carries the request's trace.
@@ -63,6 +65,11 @@ type SubmitConfig struct {
 	Verify probe.Verify
 	// ReplyTo names this process to those that signal completions.
 	ReplyTo string
+	// ProbesPerSecond is how many probes a project may begin, after a burst of
+	// ProbeBurst; what is more waits its turn. Defaults 200 and 2000; a negative
+	// rate lifts the limit. It is for each process.
+	ProbesPerSecond float64
+	ProbeBurst      int
 }
 
 // Submitter accepts batches.
@@ -75,6 +82,7 @@ type Submitter struct {
 	cfg      SubmitConfig
 	vantages announced
 	backlog  *backlog
+	shares   *shares
 	started  time.Time
 }
 
@@ -86,6 +94,8 @@ func NewSubmitter(log *slog.Logger, store Creator, queue Enqueuer, hub *Hub, obs
 	cfg.VantageAge = cmp.Or(cfg.VantageAge, 10*time.Minute)
 	cfg.VantageLook = cmp.Or(cfg.VantageLook, time.Second)
 	cfg.Verify = cmp.Or(cfg.Verify, probe.VerifyCA)
+	cfg.ProbesPerSecond = cmp.Or(cfg.ProbesPerSecond, 200)
+	cfg.ProbeBurst = cmp.Or(cfg.ProbeBurst, 2000)
 	if observer == nil {
 		observer = Quiet{}
 	}
@@ -93,6 +103,7 @@ func NewSubmitter(log *slog.Logger, store Creator, queue Enqueuer, hub *Hub, obs
 		log: log, store: store, queue: queue, hub: hub, observer: observer, cfg: cfg, started: time.Now(),
 		vantages: announced{store: store, age: cfg.VantageAge, keep: cfg.VantageLook},
 		backlog:  &backlog{store: store, most: cfg.Backlog, keep: cmp.Or(cfg.BacklogLook, time.Second)},
+		shares:   newShares(cfg.ProbesPerSecond, cfg.ProbeBurst),
 	}
 }
 
@@ -106,7 +117,7 @@ func NewSubmitter(log *slog.Logger, store Creator, queue Enqueuer, hub *Hub, obs
 func (s *Submitter) Submit(ctx context.Context, r Request) (Batch, error) {
 	b := Batch{
 		ID: NewID(), Project: r.Project, Call: r.Call, Lane: r.Lane, Entries: len(r.Entries),
-		Caller: r.Caller, Trace: r.Trace, Timeout: s.cfg.Timeout,
+		Caller: r.Caller, Trace: r.Trace, Force: r.Force, Timeout: s.cfg.Timeout,
 	}
 	if r.Lane == Bulk {
 		b.Timeout = s.cfg.BulkTimeout
@@ -219,6 +230,7 @@ func refusalCode(r job.Refusal) probe.Code {
 // tests makes the batch's rows.
 func (s *Submitter) tests(b Batch, r Request, refused []probe.Code, networks []string) []Test {
 	var tests []Test
+	seen := map[identity]string{}
 	for i, entry := range r.Entries {
 		for k, e := range entry.Endpoints {
 			t := Test{
@@ -234,11 +246,26 @@ func (s *Submitter) tests(b Batch, r Request, refused []probe.Code, networks []s
 			if code != "" {
 				report := probe.Refused(code, time.Now())
 				t.Report = &report
+			} else {
+				s.spare(&t, seen)
 			}
 			tests = append(tests, t)
 		}
 	}
 	return tests
+}
+
+// spare has a test wait for one that is the same, or for its project's share.
+func (s *Submitter) spare(t *Test, seen map[identity]string) {
+	id, ok := identify(t.Network, t.Target)
+	if first := seen[id]; ok && first != "" {
+		t.SameAs = first
+		return
+	}
+	if ok {
+		seen[id] = t.ID
+	}
+	t.ShareWait = s.shares.take(t.Project, time.Now())
 }
 
 // vantage chooses the queue for a wanted network: the most specific one that a
@@ -257,8 +284,8 @@ func vantage(wanted string, announced []string) (network string, ok bool) {
 func (s *Submitter) enqueue(ctx context.Context, b Batch, tests []Test) {
 	var tasks []Task
 	for _, t := range tests {
-		if t.Report == nil {
-			tasks = append(tasks, Task{TestID: t.ID, Attempt: t.Attempt, Lane: b.Lane, Network: t.Network})
+		if t.Report == nil && t.SameAs == "" {
+			tasks = append(tasks, Task{TestID: t.ID, Attempt: t.Attempt, Lane: b.Lane, Network: t.Network, After: t.ShareWait})
 		}
 	}
 	// The batch is stored: it goes on even if the caller is gone.

@@ -3,6 +3,7 @@ package batch_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"path/filepath"
 	"sync"
 	"testing"
@@ -91,6 +92,8 @@ func (b *bench) submit(n int, timeout time.Duration) (string, []batch.Task) {
 			ID: batch.NewID(), BatchID: id, Project: "p", Entry: i, JobID: "j", EndPointType: "so", Network: "eip", Attempt: 1,
 			Target: oneEndpoint().Target("p", probe.VerifyCA),
 		}
+		// Each its own endpoint, or they would wait for each other.
+		test.Target.Addresses[0].Host = fmt.Sprint("db", i)
 		tests = append(tests, test)
 		tasks = append(tasks, batch.Task{TestID: test.ID, Attempt: 1, Lane: batch.Interactive, Network: "eip"})
 	}

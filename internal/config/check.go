@@ -90,7 +90,7 @@ func (c Worker) Check() error {
 		p.addf("DIALTONE_SHUTDOWN_GRACE (%s) must be longer than DIALTONE_PROBE_TIMEOUT (%s): logins under way would be cut off", c.ShutdownGrace, c.ProbeTimeout)
 	}
 	return errors.Join(p.err(), c.Admin.Check(), c.Postgres.Check(), c.Redis.Check(), c.Keys.Check(),
-		c.Work.Check(), c.Retention.Check(), c.Egress.Check(), c.Kerberos.Check(), c.Timeouts.Check(), c.Telemetry.Check())
+		c.Work.Check(), c.Retention.Check(), c.Guard.Check(), c.Egress.Check(), c.Kerberos.Check(), c.Timeouts.Check(), c.Telemetry.Check())
 }
 
 // Check joins the group's problems.
@@ -181,6 +181,7 @@ func (c Requests) Check() error {
 	p.lasting("DIALTONE_CALL_TIMEOUT", c.CallTimeout, 100*time.Millisecond)
 	p.lasting("DIALTONE_EVENT_TIMEOUT", c.EventTimeout, 100*time.Millisecond)
 	p.atLeast("DIALTONE_RATE_BURST", c.RateBurst, 1)
+	p.atLeast("DIALTONE_PROJECT_BURST", c.ProjectBurst, 1)
 	if c.BodyLimit < 1024 {
 		p.addf("DIALTONE_BODY_LIMIT must be at least 1KiB")
 	}
@@ -189,6 +190,9 @@ func (c Requests) Check() error {
 	}
 	if !(c.RateLimit >= 0 && c.RateLimit <= 1e6) { // not a number fails as well
 		p.addf("DIALTONE_RATE_LIMIT must be from 0 to 1000000")
+	}
+	if !(c.ProjectRate >= 0 && c.ProjectRate <= 1e6) {
+		p.addf("DIALTONE_PROJECT_RATE must be from 0 to 1000000")
 	}
 	return p.err()
 }
@@ -206,6 +210,17 @@ func (c Work) Check() error {
 			p.addf("DIALTONE_WORKER_NETWORKS: network %d is not eip, vpn, vpc or vpc-ID, with an ID of letters, digits, dots, dashes and underscores", i+1)
 		}
 	}
+	return p.err()
+}
+
+// Check joins the group's problems.
+func (c Guard) Check() error {
+	var p problems
+	p.atLeast("DIALTONE_LOGIN_REFUSALS", c.LoginRefusals, 1)
+	p.atLeast("DIALTONE_ENDPOINT_PROBES", c.EndpointProbes, 1)
+	p.lasting("DIALTONE_LOGIN_WINDOW", c.LoginWindow, time.Second)
+	p.lasting("DIALTONE_LOGIN_REPEAT_AFTER", c.LoginRepeatAfter, 0)
+	p.lasting("DIALTONE_ENDPOINT_REST", c.EndpointRest, 0)
 	return p.err()
 }
 

@@ -41,6 +41,7 @@ type Worker struct {
 	Keys      `embed:"" group:"Keys"`
 	Work      `embed:"" group:"Work"`
 	Retention `embed:"" group:"Work"`
+	Guard     `embed:"" group:"Guard, the same for all workers"`
 	Egress    `embed:"" group:"Egress"`
 	Kerberos  `embed:"" group:"Kerberos"`
 	Timeouts  `embed:"" group:"Time limits, the same for api and worker"`

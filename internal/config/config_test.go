@@ -63,7 +63,7 @@ func TestDefaults(t *testing.T) {
 			Jobs: "registered", JobCreationDelay: time.Second, MaxEntries: 10, BodyLimit: 16 << 20,
 			BulkMax: 1000, Backlog: 1000, BulkBacklog: 10000,
 			BodyMemory: 256 << 20, CallTimeout: 10 * time.Second, EventTimeout: 5 * time.Second, Streams: 64,
-			RateLimit: 100, RateBurst: 400, TLSVerify: "ca", ShutdownGrace: 80 * time.Second,
+			RateLimit: 100, RateBurst: 400, ProjectRate: 200, ProjectBurst: 2000, TLSVerify: "ca", ShutdownGrace: 80 * time.Second,
 		},
 		Timeouts:  timeouts(),
 		Telemetry: config.Telemetry{LogLevel: "info", LogFormat: "json", TraceRatio: 1},
@@ -82,6 +82,9 @@ func TestDefaults(t *testing.T) {
 			WorkerNetworks: []string{"eip", "vpn", "vpc"}, WorkerConcurrency: 256, WorkerAttempts: 3, ShutdownGrace: 20 * time.Second,
 		},
 		Retention: config.Retention{Retention: 30 * 24 * time.Hour},
+		Guard: config.Guard{
+			LoginRefusals: 3, LoginWindow: 10 * time.Minute, LoginRepeatAfter: 30 * time.Second, EndpointProbes: 2, EndpointRest: 5 * time.Second,
+		},
 		Egress:    config.Egress{EgressMode: "enforce", EgressLocal: "deny", EgressDials: 4, EgressReadLimit: 1 << 20},
 		Timeouts:  timeouts(),
 		Telemetry: wantAPI.Telemetry,

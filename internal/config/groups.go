@@ -82,6 +82,8 @@ type Requests struct {
 	Streams          int           `env:"DIALTONE_STREAMS" default:"64" help:"Event streams that a project may have open at one api process, from 1."`
 	RateLimit        float64       `env:"DIALTONE_RATE_LIMIT" default:"100" help:"Requests per second of one project to one api process. 0: no limit."`
 	RateBurst        int           `env:"DIALTONE_RATE_BURST" default:"400" help:"Requests that a project may make at once before the rate limit holds it back, from 1."`
+	ProjectRate      float64       `env:"DIALTONE_PROJECT_RATE" default:"200" help:"Probes per second that a project may begin at one api process; what is more waits its turn. 0: no limit."`
+	ProjectBurst     int           `env:"DIALTONE_PROJECT_BURST" default:"2000" help:"Probes that a project may begin at once before DIALTONE_PROJECT_RATE holds it back, from 1."`
 	TLSVerify        string        `env:"DIALTONE_TLS_VERIFY" default:"ca" oneof:"ca,full" help:"How the certificates of tested databases are judged: 'ca' takes any name, 'full' demands the host's."`
 	ShutdownGrace    time.Duration `env:"DIALTONE_SHUTDOWN_GRACE" default:"80s" help:"How long a stop waits for requests under way, a duration. Longer than DIALTONE_WAIT, or their callers get no answer."`
 }
@@ -98,6 +100,15 @@ type Work struct {
 // Retention is what is forgotten.
 type Retention struct {
 	Retention time.Duration `env:"DIALTONE_RETENTION" default:"720h" help:"How long a batch is kept once it is done, a duration from 24h. 0: for ever."`
+}
+
+// Guard keeps probes from doing harm. All workers must be told the same.
+type Guard struct {
+	LoginRefusals    int           `env:"DIALTONE_LOGIN_REFUSALS" default:"3" help:"Most logins that an account of an endpoint may be refused within DIALTONE_LOGIN_WINDOW, from 1; beyond it none is sent."`
+	LoginWindow      time.Duration `env:"DIALTONE_LOGIN_WINDOW" default:"10m" help:"Time over which refused logins are counted, a duration."`
+	LoginRepeatAfter time.Duration `env:"DIALTONE_LOGIN_REPEAT_AFTER" default:"30s" help:"How long a refused credential is not sent again, a duration."`
+	EndpointProbes   int           `env:"DIALTONE_ENDPOINT_PROBES" default:"2" help:"Most probes at once at one endpoint, over all workers, from 1."`
+	EndpointRest     time.Duration `env:"DIALTONE_ENDPOINT_REST" default:"5s" help:"How long an endpoint is left alone that had too many connections, a duration; 0s: not at all."`
 }
 
 // Egress is which addresses may be dialled.

@@ -74,8 +74,8 @@ type Report struct {
 	// SharedFrom and SameAs name the test whose probe answered this one too.
 	SharedFrom string `json:"shared_from,omitempty"`
 	SameAs     string `json:"same_as,omitempty"`
-	// Waits are what came before the probe; nil when nothing did.
-	Waits *Waits `json:"waits,omitempty"`
+	// Waits are what came before the probe.
+	Waits Waits `json:"waits,omitzero"`
 }
 
 // Waits are how long a test was kept back to spare others. They are no part of

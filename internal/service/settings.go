@@ -11,6 +11,7 @@ import (
 	"net/netip"
 	"os"
 	"slices"
+	"time"
 
 	"dialtone/internal/api"
 	"dialtone/internal/auth"
@@ -39,24 +40,29 @@ func Name(kind string) string {
 
 // APISettings gives each part of an api its share of the configuration.
 func APISettings(name string, r config.Requests, t config.Timeouts) APIConfig {
-	rate := r.RateLimit
-	if rate == 0 {
-		rate = -1
-	}
 	return APIConfig{
 		API: api.Config{
 			MaxEntries: r.MaxEntries, MaxBody: int64(r.BodyLimit), Wait: t.Wait,
-			RequestsPerSecond: rate, Burst: r.RateBurst, BulkEntries: r.BulkMax, BodyMemory: int64(r.BodyMemory),
+			RequestsPerSecond: unlimited(r.RateLimit), Burst: r.RateBurst, BulkEntries: r.BulkMax, BodyMemory: int64(r.BodyMemory),
 			CallTimeout: r.CallTimeout, EventTimeout: r.EventTimeout, Streams: r.Streams,
 		},
 		Submit: batch.SubmitConfig{
 			Timeout: t.Wait, BulkTimeout: t.AsyncTimeout, AnyJob: r.Jobs == "any",
 			Verify: probe.Verify(r.TLSVerify), ReplyTo: name, Backlog: backlog(r),
+			ProbesPerSecond: unlimited(r.ProjectRate), ProbeBurst: r.ProjectBurst,
 		},
 		Producer:    queue.ProducerConfig{TaskTimeout: t.Task()},
 		JobCreation: r.JobCreationDelay,
 		Grace:       r.ShutdownGrace,
 	}
+}
+
+// unlimited says "no limit" as the packages want it: there zero is the default.
+func unlimited[T float64 | time.Duration](limit T) T {
+	if limit == 0 {
+		return -1
+	}
+	return limit
 }
 
 // backlog is the bound of each lane that has one.
@@ -72,10 +78,14 @@ func backlog(r config.Requests) map[batch.Lane]int {
 }
 
 // WorkerSettings gives each part of a worker its share of the configuration.
-func WorkerSettings(name string, w config.Work, r config.Retention, t config.Timeouts) WorkerConfig {
+func WorkerSettings(name string, w config.Work, r config.Retention, g config.Guard, t config.Timeouts) WorkerConfig {
 	return WorkerConfig{
 		Worker: batch.WorkerConfig{
 			ID: name, Networks: w.WorkerNetworks, LeaseSlack: t.LeaseSlack, MaxProbes: w.WorkerAttempts,
+			Limits: batch.Limits{
+				EndpointProbes: g.EndpointProbes, Refusals: g.LoginRefusals, RefusalWindow: g.LoginWindow, RepeatAfter: unlimited(g.LoginRepeatAfter),
+			},
+			Rest: unlimited(g.EndpointRest),
 		},
 		Relay:    batch.RelayConfig{MaxProbes: w.WorkerAttempts},
 		Janitor:  batch.JanitorConfig{Retention: r.Retention},

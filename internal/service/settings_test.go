@@ -116,14 +116,15 @@ func TestSettingsCarryEveryLimit(t *testing.T) {
 	if a := api.API; a.BulkEntries != 70 || a.BodyMemory != 999 || a.CallTimeout != time.Minute || a.EventTimeout != time.Hour || a.Streams != 5 {
 		t.Errorf("APISettings() = %+v", a)
 	}
-	if api.API.RequestsPerSecond >= 0 {
-		t.Errorf("rate %v: 0 must mean no limit", api.API.RequestsPerSecond)
+	if api.API.RequestsPerSecond >= 0 || api.Submit.ProbesPerSecond >= 0 {
+		t.Errorf("rates %v, %v: 0 must mean no limit", api.API.RequestsPerSecond, api.Submit.ProbesPerSecond)
 	}
 	if !api.Submit.AnyJob || api.Submit.Timeout != limits.Wait || api.Submit.BulkTimeout != time.Hour || api.Submit.ReplyTo != "api-1" ||
 		api.API.MaxEntries != 7 || api.API.MaxBody != 99 || api.API.Wait != limits.Wait || api.Submit.Verify != "full" {
 		t.Errorf("APISettings() = %+v", api)
 	}
-	worker := service.WorkerSettings("w-1", config.Work{WorkerNetworks: []string{"eip"}, WorkerConcurrency: 9, WorkerAttempts: 2}, config.Retention{Retention: 48 * time.Hour}, limits)
+	worker := service.WorkerSettings("w-1", config.Work{WorkerNetworks: []string{"eip"}, WorkerConcurrency: 9, WorkerAttempts: 2},
+		config.Retention{Retention: 48 * time.Hour}, config.Guard{LoginRefusals: 5, LoginWindow: time.Hour, EndpointProbes: 4}, limits)
 	if worker.Janitor.Retention != 48*time.Hour {
 		t.Errorf("retention %v", worker.Janitor.Retention)
 	}
@@ -132,6 +133,10 @@ func TestSettingsCarryEveryLimit(t *testing.T) {
 	}
 	if worker.Worker.MaxProbes != 2 || worker.Relay.MaxProbes != 2 || worker.Queue.Concurrency != 9 || worker.Worker.LeaseSlack != time.Second {
 		t.Errorf("WorkerSettings() = %+v", worker)
+	}
+	guard := batch.Limits{EndpointProbes: 4, Refusals: 5, RefusalWindow: time.Hour, RepeatAfter: -1}
+	if worker.Worker.Limits != guard || worker.Worker.Rest != -1 {
+		t.Errorf("limits %+v, rest %v; want %+v, and no rest", worker.Worker.Limits, worker.Worker.Rest, guard)
 	}
 }
 

@@ -7,6 +7,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
 
+	"dialtone/internal/batch"
 	"dialtone/internal/egress"
 	"dialtone/internal/probe"
 )
@@ -43,6 +44,9 @@ type Metrics struct {
 	probeDuration  *prometheus.HistogramVec
 	phaseDuration  *prometheus.HistogramVec
 	queueWait      *prometheus.HistogramVec
+	slotWait       *prometheus.HistogramVec
+	shareWait      *prometheus.HistogramVec
+	suppressed     *prometheus.CounterVec
 
 	networks *prometheus.GaugeVec
 }
@@ -126,11 +130,16 @@ func (m *Metrics) makeProbes() {
 	m.probeDuration = m.histograms("dialtone_probe_duration_seconds", "Time of one probe.", fine(), "engine")
 	m.phaseDuration = m.histograms("dialtone_probe_phase_duration_seconds", "Time of one phase of a probe.", fine(), "engine", "phase")
 	m.queueWait = m.histograms("dialtone_queue_wait_seconds", "Time that a test was due before a worker claimed it.", coarse(), "lane")
+	m.slotWait = m.histograms("dialtone_slot_wait_seconds", "Time that a test waited until its endpoint and its account were free; zero for most.", coarse(), "lane")
+	m.shareWait = m.histograms("dialtone_share_wait_seconds", "Time that a test had to wait for its project's share of probes; zero for most.", coarse(), "lane")
+	m.suppressed = m.counters("dialtone_logins_suppressed_total", "Tests whose login was not sent because the account had been refused, by rule: same_credential or too_many_refused.", "engine", "rule")
 	for _, why := range releases() {
 		m.probesReleased.WithLabelValues(why)
 	}
 	for _, lane := range lanes() {
 		m.queueWait.WithLabelValues(lane)
+		m.slotWait.WithLabelValues(lane)
+		m.shareWait.WithLabelValues(lane)
 	}
 	// What happens rarely, if ever, is there from the beginning: an increase
 	// is seen only from one scrape to the next, so that the first panic would
@@ -143,6 +152,9 @@ func (m *Metrics) makeProbes() {
 		m.reportsDropped.WithLabelValues(e)
 		m.loginsSent.WithLabelValues(e)
 		m.probePanics.WithLabelValues(e)
+		for _, rule := range rules() {
+			m.suppressed.WithLabelValues(e, rule)
+		}
 	}
 }
 
@@ -205,6 +217,10 @@ func removals() []string { return []string{"batches", "tests", "keys"} }
 func repeats() []string { return []string{"stored", "joined", "in_flight", "mismatch"} }
 
 func releases() []string { return []string{"retry", "hand_back"} }
+
+func rules() []string {
+	return []string{string(batch.SameCredential), string(batch.TooManyRefused)}
+}
 
 func among(set []string, s string) string {
 	if slices.Contains(set, s) {

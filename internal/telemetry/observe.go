@@ -105,6 +105,13 @@ func (m *Metrics) Claimed(t batch.Claimed) {
 	lane := among(lanes(), string(t.Lane))
 	m.probesStarted.WithLabelValues(engine(t.Target.Engine), lane).Inc()
 	m.queueWait.WithLabelValues(lane).Observe(max(t.Waited, 0).Seconds())
+	m.slotWait.WithLabelValues(lane).Observe(t.SlotWait.Seconds())
+	m.shareWait.WithLabelValues(lane).Observe(t.ShareWait.Seconds())
+}
+
+// Suppressed counts a login that was not sent.
+func (m *Metrics) Suppressed(t batch.Claimed) {
+	m.suppressed.WithLabelValues(engine(t.Target.Engine), among(rules(), string(t.Suppressed.Rule))).Inc()
 }
 
 // Probed counts a report; its phases count whether it was recorded or not,

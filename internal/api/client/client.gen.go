@@ -1467,15 +1467,22 @@ type Report struct {
 	Owner ReportOwner `json:"owner,omitempty,omitzero"`
 
 	// Phase The phase that failed.
-	Phase      string        `json:"phase,omitempty,omitzero"`
-	Phases     []PhaseResult `json:"phases"`
-	Remedy     string        `json:"remedy"`
-	SameAs     string        `json:"same_as,omitempty,omitzero"`
-	SharedFrom string        `json:"shared_from,omitempty,omitzero"`
-	StartedAt  time.Time     `json:"started_at"`
+	Phase  string        `json:"phase,omitempty,omitzero"`
+	Phases []PhaseResult `json:"phases"`
+	Remedy string        `json:"remedy"`
+
+	// SameAs The test of this batch that asked for the very same and was made for both.
+	SameAs string `json:"same_as,omitempty,omitzero"`
+
+	// SharedFrom The test of this batch that could not be connected to the same endpoint; its report holds for this one too.
+	SharedFrom string    `json:"shared_from,omitempty,omitzero"`
+	StartedAt  time.Time `json:"started_at"`
 
 	// Strict Every listed address was proven.
 	Strict bool `json:"strict"`
+
+	// Waits How long the test was kept back to spare others, before the probe and not counted in its time; absent when it was not.
+	Waits Waits `json:"waits,omitempty,omitzero"`
 }
 
 // ReportOwner Who must act; absent when nobody must.
@@ -1668,6 +1675,9 @@ type TestEndPointEndPointType string
 
 // TestEndPointNetType The network from which the test is made.
 type TestEndPointNetType string
+
+// Waits How long the test was kept back to spare others, before the probe and not counted in its time; absent when it was not.
+type Waits = probe.Waits
 
 // IdempotencyKey defines model for Idempotency-Key.
 type IdempotencyKey = string

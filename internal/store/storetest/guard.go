@@ -390,7 +390,7 @@ func guardLate(e env) {
 	_, tests := e.create(1)
 	c := e.runs(tests[0].ID, l)
 	e.marks(c)
-	_, err := e.Cancel(e.Context(), e.project, tests[0].BatchID)
+	_, _, err := e.Cancel(e.Context(), e.project, tests[0].BatchID)
 	e.ok(err)
 	_, tests = e.create(1)
 	if got := e.record(c.ID, c.LeaseID, loggedIn(probe.CodeOK)); len(got.Accepted) != 0 {
@@ -398,7 +398,7 @@ func guardLate(e env) {
 	}
 	next := e.runs(tests[0].ID, l) // it had passed
 	e.marks(next)
-	_, err = e.Cancel(e.Context(), e.project, tests[0].BatchID)
+	_, _, err = e.Cancel(e.Context(), e.project, tests[0].BatchID)
 	e.ok(err)
 	e.record(next.ID, next.LeaseID, loggedIn(probe.CodeAuthFailed))
 	_, tests = e.create(1)
@@ -412,7 +412,7 @@ func guardCancelled(e env) {
 	_, tests := e.create(1)
 	c := e.runs(tests[0].ID, l)
 	e.marks(c)
-	_, err := e.Cancel(e.Context(), e.project, tests[0].BatchID)
+	_, _, err := e.Cancel(e.Context(), e.project, tests[0].BatchID)
 	e.ok(err)
 	_, next := e.create(1)
 	e.held(next[0].ID, l) // the other worker may not know yet

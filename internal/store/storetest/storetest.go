@@ -81,8 +81,8 @@ func Tables() []string { return []string{"batches", "batch_jobs", "tests", "requ
 func Run(t *testing.T, open func(t *testing.T) Store) {
 	t.Helper()
 	for _, group := range [][]contract{
-		creating(), claiming(), finishing(), racing(), sweeping(), ending(), reading(), sealing(), keepingJobs(), testability(), keying(), removing(),
-		creating(), claiming(), guarding(), sharing(), finishing(), racing(), sweeping(), ending(), reading(), sealing(), keepingJobs(), testability(),
+		creating(), claiming(), guarding(), sharing(), finishing(), racing(), sweeping(), ending(), reading(), sealing(),
+		keepingJobs(), testability(), keying(), removing(),
 	} {
 		for _, c := range group {
 			t.Run(c.name, func(t *testing.T) {
