@@ -98,6 +98,8 @@ type Claimed struct {
 	// long it waited for its endpoint and account before.
 	Waited   time.Duration
 	SlotWait time.Duration
+	// Followed says that other tests of the batch are the same as this one.
+	Followed bool
 	// Suppressed is set when the test may not log in; its lease is good for the
 	// report that says so, and for nothing else.
 	Suppressed *Suppression
@@ -110,6 +112,8 @@ type Finish struct {
 	Report  probe.Report
 	// Rest is how long the endpoint is to be left alone; zero: not at all.
 	Rest time.Duration
+	// Followed is the claim's: other tests get the report, too.
+	Followed bool
 }
 
 // Recorded is what became of reports.

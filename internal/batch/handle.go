@@ -198,7 +198,7 @@ func (w *Worker) record(ctx context.Context, c *Claimed, report probe.Report) er
 	ctx = context.WithoutCancel(ctx)
 	pause, hurry, giveUp := 50*time.Millisecond, w.hurry, time.After(w.cfg.FinishFor)
 	for {
-		recorded, err := w.finishes.do(ctx, Finish{TestID: c.ID, LeaseID: c.LeaseID, Report: report, Rest: w.rest(report)})
+		recorded, err := w.finishes.do(ctx, Finish{TestID: c.ID, LeaseID: c.LeaseID, Report: report, Rest: w.rest(report), Followed: c.Followed})
 		if err == nil {
 			w.observer.Probed(ctx, *c, report, recorded)
 			return nil

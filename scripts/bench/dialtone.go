@@ -8,9 +8,11 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"maps"
 	"net"
 	"net/http"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"dialtone/internal/api"
@@ -70,7 +72,7 @@ func start(ctx context.Context, g *ground, s subject, size int) (_ *through, err
 	}
 	name := service.Name("worker")
 	worker, err := service.NewWorker(log, timedStore{workerStore, d.stages}, workerRedis, s.runner, observer, tracer, service.WorkerConfig{
-		Worker: batch.WorkerConfig{ID: name, Networks: []string{"eip", "vpn", "vpc"}},
+		Worker: batch.WorkerConfig{ID: name, Networks: []string{"eip", "vpn", "vpc"}, Limits: s.limits},
 	})
 	if err != nil {
 		return nil, err
@@ -81,7 +83,7 @@ func start(ctx context.Context, g *ground, s subject, size int) (_ *through, err
 	}
 	front, err := service.NewAPI(log, timedStore{apiStore, d.stages}, apiRedis, who, observer, observer, service.APIConfig{
 		API:    api.Config{RequestsPerSecond: -1},
-		Submit: batch.SubmitConfig{AnyJob: true, ReplyTo: service.Name("api")},
+		Submit: batch.SubmitConfig{AnyJob: true, ReplyTo: service.Name("api"), ProbesPerSecond: -1},
 		Grace:  5 * time.Second,
 	})
 	if err != nil {
@@ -94,9 +96,7 @@ func start(ctx context.Context, g *ground, s subject, size int) (_ *through, err
 	}
 	d.running.Go(func() { d.note(front.Run(parts, l)) })
 	d.running.Go(func() { d.note(worker.Run(parts)) })
-	if d.client, err = newCaller("http://"+l.Addr().String(), s.endpoint, size, true); err != nil {
-		return nil, err
-	}
+	d.client = newCaller("http://"+l.Addr().String(), s.endpoint, s.vary, size, true)
 	return d, nil
 }
 
@@ -131,39 +131,50 @@ func (d *through) stop() error {
 	return d.failed
 }
 
-// caller sends the same batch again and again.
+// caller sends a batch again and again, varied so that no two of its entries
+// are the same to dialtone, which would make them once, or one after the other.
 type caller struct {
 	url  string
-	body []byte
+	job  map[string]any
+	vary func(job map[string]any, n uint32)
+	sent atomic.Uint32
 	http *http.Client
 	size int
 	// passing says that every entry must pass; else every one must fail.
 	passing bool
 }
 
-// newCaller writes a batch of size entries for one endpoint.
-func newCaller(base string, e batch.Endpoint, size int, passing bool) (*caller, error) {
-	jobs := make([]map[string]any, size)
-	for i := range jobs {
-		jobs[i] = map[string]any{
-			"id": jobID(i), "net_type": e.NetType, "db_type": e.DBType, "ip": e.IP, "db_port": e.DBPort,
-			"db_user": e.User, "db_password": e.Password.Reveal(), "db_name": e.DBName, "end_point_type": e.EndPointType,
-		}
-	}
-	body, err := json.Marshal(map[string]any{"jobs": jobs})
-	if err != nil {
-		return nil, err
-	}
+// newCaller calls for batches of size entries for one kind of endpoint.
+func newCaller(base string, e batch.Endpoint, vary func(map[string]any, uint32), size int, passing bool) *caller {
 	transport := &http.Transport{MaxIdleConnsPerHost: 256, MaxIdleConns: 256}
 	return &caller{
-		url: base + "/v3/" + project + "/jobs/batch-connection", body: body, http: &http.Client{Transport: transport, Timeout: 2 * time.Minute},
-		size: size, passing: passing,
-	}, nil
+		url: base + "/v3/" + project + "/jobs/batch-connection", http: &http.Client{Transport: transport, Timeout: 2 * time.Minute},
+		vary: vary, size: size, passing: passing,
+		job: map[string]any{
+			"net_type": e.NetType, "db_type": e.DBType, "ip": e.IP, "db_port": e.DBPort,
+			"db_user": e.User, "db_password": e.Password.Reveal(), "db_name": e.DBName, "end_point_type": e.EndPointType,
+		},
+	}
+}
+
+// body writes the next batch.
+func (c *caller) body() ([]byte, error) {
+	jobs := make([]map[string]any, c.size)
+	for i := range jobs {
+		jobs[i] = maps.Clone(c.job)
+		jobs[i]["id"] = jobID(i)
+		c.vary(jobs[i], c.sent.Add(1))
+	}
+	return json.Marshal(map[string]any{"jobs": jobs})
 }
 
 // once sends a batch and checks its answer.
 func (c *caller) once(ctx context.Context) error {
-	req, err := http.NewRequestWithContext(ctx, http.MethodPost, c.url, bytes.NewReader(c.body))
+	body, err := c.body()
+	if err != nil {
+		return err
+	}
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, c.url, bytes.NewReader(body))
 	if err != nil {
 		return err
 	}

@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"net"
 	"net/http"
 	"strconv"
@@ -34,8 +33,8 @@ func newFront(ctx context.Context, l *limit, s subject, size int) (*front, error
 	f := &front{limit: l}
 	f.server = &http.Server{Handler: f, ReadHeaderTimeout: 10 * time.Second}
 	f.serving.Go(func() { _ = f.server.Serve(listener) }) // ends with stop
-	f.caller, err = newCaller("http://"+listener.Addr().String(), s.endpoint, size, true)
-	return f, errors.Join(err, ctx.Err())
+	f.caller = newCaller("http://"+listener.Addr().String(), s.endpoint, s.vary, size, true)
+	return f, ctx.Err()
 }
 
 func (f *front) stop() {

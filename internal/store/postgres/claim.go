@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -62,46 +63,85 @@ func (s *Store) Claim(ctx context.Context, claims []batch.Claim) ([]batch.Claime
 	for i, c := range sorted {
 		ids[i] = c.TestID
 	}
-	var all pgx.Batch
-	all.Queue(notDurable)
-	all.Queue(lockPeers, ids)
-	var granted []batch.Claimed
-	var unreadable []batch.Finish
-	for _, c := range sorted {
-		l := c.Limits
-		all.Queue(claimTest, c.TestID, c.LeaseID, c.Lease, c.Worker, l.Refusals, l.RefusalWindow, l.RepeatAfter, l.EndpointProbes).Query(func(rows pgx.Rows) error {
-			got, err := pgx.CollectRows(rows, s.scanClaimed)
-			for _, g := range got {
-				switch {
-				case g.LeaseID == "": // held
-				case g.Unreadable:
-					unreadable = append(unreadable, record.UnreadableSecrets(g.Claimed))
-				default:
-					granted = append(granted, g.Claimed)
-				}
-			}
-			return err
-		})
+	var g grants
+	suspects, err := s.claimFree(ctx, sorted, ids, &g)
+	if err == nil && len(suspects) > 0 {
+		err = s.claimGuarded(ctx, sorted, suspects, &g)
 	}
-	if err := s.pool.SendBatch(ctx, &all).Close(); err != nil {
+	if err != nil {
 		return nil, fmt.Errorf("claim: %w", translate(err))
 	}
-	if len(unreadable) > 0 {
+	if len(g.unreadable) > 0 {
 		// No probe can be made of these, by us or by anybody with our keys;
 		// the others must not suffer for it. Who waits for the batch looks
 		// into the store by itself, so nobody needs to be signalled.
-		if _, err := s.Finish(ctx, unreadable); err != nil {
+		if _, err := s.Finish(ctx, g.unreadable); err != nil {
 			return nil, err
 		}
 	}
-	return granted, nil
+	return g.claimed, nil
+}
+
+// grants are what claims were granted.
+type grants struct {
+	claimed    []batch.Claimed
+	unreadable []batch.Finish
+}
+
+// take reads the answer to a claim.
+func (s *Store) take(g *grants) func(pgx.Rows) error {
+	return func(rows pgx.Rows) error {
+		got, err := pgx.CollectRows(rows, s.scanClaimed)
+		for _, c := range got {
+			switch {
+			case c.LeaseID == "": // held
+			case c.Unreadable:
+				g.unreadable = append(g.unreadable, record.UnreadableSecrets(c.Claimed))
+			default:
+				g.claimed = append(g.claimed, c.Claimed)
+			}
+		}
+		return err
+	}
+}
+
+// claimFree claims the tests that nothing stands against, and gives the others.
+func (s *Store) claimFree(ctx context.Context, claims []batch.Claim, ids []string, g *grants) (suspects []string, err error) {
+	var all pgx.Batch
+	all.Queue(notDurable)
+	all.Queue(lockPeers, ids)
+	all.Queue(noteSuspects, ids).QueryRow(func(row pgx.Row) error {
+		var list string
+		err := row.Scan(&list)
+		if list != "" {
+			suspects = strings.Split(list, ",")
+		}
+		return err
+	})
+	for _, c := range claims {
+		all.Queue(claimFree, c.TestID, c.LeaseID, c.Lease, c.Worker).Query(s.take(g))
+	}
+	return suspects, s.pool.SendBatch(ctx, &all).Close()
+}
+
+// claimGuarded claims the suspects among the tests, as far as the limits allow.
+func (s *Store) claimGuarded(ctx context.Context, claims []batch.Claim, suspects []string, g *grants) error {
+	var all pgx.Batch
+	all.Queue(notDurable)
+	all.Queue(lockPeers, suspects)
+	for _, c := range claims {
+		if l := c.Limits; slices.Contains(suspects, c.TestID) {
+			all.Queue(claimTest, c.TestID, c.LeaseID, c.Lease, c.Worker, l.Refusals, l.RefusalWindow, l.RepeatAfter, l.EndpointProbes).Query(s.take(g))
+		}
+	}
+	return s.pool.SendBatch(ctx, &all).Close()
 }
 
 func (s *Store) scanClaimed(row pgx.CollectableRow) (record.Claimed, error) {
 	var c record.Claimed
 	var k record.Kept
 	var err error
-	if c.Test, err = scanTest(row, &c.LeaseID, &c.Lane, &k.Sealed, &k.Refusal, &k.SlotWait, &c.Trace, &k.Remaining, &k.Waited); err != nil {
+	if c.Test, err = scanTest(row, &c.LeaseID, &c.Lane, &k.Sealed, &k.Refusal, &k.SlotWait, &c.Followed, &c.Trace, &k.Remaining, &k.Waited); err != nil {
 		return record.Claimed{}, err
 	}
 	return c, s.sealer.Arm(&c, k)

@@ -29,19 +29,19 @@ with b as (
 ), t as (
     insert into tests (id, batch_id, project, entry, object, job_id, end_point_type, endpoint, secrets_set, sealed,
                        lane, network, attempt, created_at, deadline, not_before, idle_since, finished_at, seq, report,
-                       peer, peers, account, credentials, share, same_as, share_wait, force)
+                       peer, peers, account, credentials, share, same_as, followed, share_wait, force)
     select n.id::uuid, b.id, b.project, n.entry, n.object, n.job_id, n.end_point_type, n.endpoint::json,
            string_to_array(n.secrets_set, ','), n.sealed, b.lane, n.network, n.attempt, b.created_at, b.deadline,
            case when n.share_wait > 0 then b.created_at + n.share_wait * interval '1 microsecond' end,
            b.created_at + n.share_wait * interval '1 microsecond',
            case when n.seq > 0 then b.created_at end, n.seq, n.report::json,
            (string_to_array(n.peers, ',')::uuid[])[1], string_to_array(n.peers, ',')::uuid[], n.account::uuid,
-           string_to_array(n.credentials, ',')::uuid[], n.share::uuid, n.same_as::uuid, n.share_wait, $31
+           string_to_array(n.credentials, ',')::uuid[], n.share::uuid, n.same_as::uuid, n.followed, n.share_wait, $32
       from b, unnest($13::text[], $14::integer[], $15::integer[], $16::text[], $17::text[], $18::text[], $19::text[],
                      $20::bytea[], $21::text[], $22::integer[], $23::integer[], $24::text[], $25::text[], $26::text[], $27::text[],
-                     $28::text[], $29::text[], $30::bigint[])
+                     $28::text[], $29::text[], $30::boolean[], $31::bigint[])
            as n (id, entry, object, job_id, end_point_type, endpoint, secrets_set, sealed, network, attempt, seq, report,
-                 peers, account, credentials, share, same_as, share_wait)
+                 peers, account, credentials, share, same_as, followed, share_wait)
 )
 select created_at, deadline, finished_at from b`
 
@@ -65,7 +65,7 @@ func (s *Store) create(ctx context.Context, in inserter, b batch.Batch, tests []
 		b.ID, b.Project, b.Call, b.Lane, b.Entries, b.Total, b.Open, b.Caller, b.ReplyTo, b.Trace, b.Timeout,
 		rows.jobs, rows.id, rows.entry, rows.object, rows.jobID, rows.endPointType, rows.endpoint, rows.secretsSet,
 		rows.sealed, rows.network, rows.attempt, rows.seq, rows.report,
-		rows.peers, rows.account, rows.credentials, rows.share, rows.sameAs, rows.shareWait, b.Force,
+		rows.peers, rows.account, rows.credentials, rows.share, rows.sameAs, rows.followed, rows.shareWait, b.Force,
 	).Scan(&b.CreatedAt, &b.Deadline, &b.FinishedAt)
 	if err != nil {
 		return batch.Batch{}, fmt.Errorf("create batch: %w", translate(err))
@@ -107,6 +107,7 @@ type testRows struct {
 	report                           []*string
 
 	peers, account, credentials, share, sameAs []*string
+	followed                                   []bool
 	shareWait                                  []int64
 }
 
@@ -135,6 +136,7 @@ func (s *Store) newTests(key record.LedgerKey, b batch.Batch, tests []batch.Test
 		rows.credentials = append(rows.credentials, orNull(strings.Join(t.Credentials, ",")))
 		rows.share = append(rows.share, orNull(t.Share))
 		rows.sameAs = append(rows.sameAs, orNull(t.SameAs))
+		rows.followed = append(rows.followed, t.Followed)
 		rows.shareWait = append(rows.shareWait, t.ShareWait.Microseconds())
 	}
 	slices.Sort(rows.jobs)

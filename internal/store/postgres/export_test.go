@@ -31,15 +31,18 @@ func HotQueries(project, batchID, testID, lease string, now time.Time) map[strin
 	jobs := listJobs(job.Filter{Project: project, Limit: 20})
 	shown := listJobs(job.Filter{Project: project, TopLevel: true, Live: true, DBUseType: "sync", Offset: 20, Limit: 20})
 	return map[string]HotQuery{
-		"claim":             {claimTest, []any{testID, lease, time.Second, "w", 3, 10 * time.Minute, 30 * time.Second, 2}, "tests_pkey tests_running tests_running_lists logins_by_account logins_by_account rests_pkey"},
+		"claim":             {claimTest, []any{testID, lease, time.Second, "w", 3, 10 * time.Minute, 30 * time.Second, 2}, "tests_pkey tests_running tests_running_lists logins_by_account rests_pkey"},
+		"claim free":        {claimFree, []any{testID, lease, time.Second, "w"}, "tests_pkey"},
+		"suspects":          {noteSuspects, []any{ids}, "tests_pkey tests_running tests_running_lists logins_by_account rests_pkey"},
 		"lock peers":        {lockPeers, []any{ids}, "tests_pkey"},
 		"note login":        {noteLogin, []any{testID, lease, "refused", "auth_failed"}, "tests_pkey"},
 		"note unknown":      {noteUnknown, []any{testID, "interrupted"}, "tests_pkey"},
 		"note late":         {noteLate, []any{lease, "passed", "ok"}, "logins_pkey"},
 		"rest":              {restPeers, []any{testID, time.Second}, "tests_pkey"},
-		"wake held":         {wakeHeld, []any{ids, 20}, "tests_pkey tests_held"},
+		"held":              {selectHeld, []any{ids, 20}, "tests_pkey tests_held"},
+		"wake held":         {wakeHeld, []any{ids}, "tests_pkey"},
 		"share a failure":   {shareFailure, []any{testID, sharedFrom}, "tests_pkey batches_pkey"},
-		"end same":          {endSame, []any{ids, sameAs}, "tests_pkey tests_same batches_pkey"},
+		"end same":          {endSame, []any{ids, sameAs}, "tests_pkey tests_place batches_pkey"},
 		"mark":              {markLogin, []any{testID, lease}, "tests_pkey"},
 		"release":           {releaseTest, []any{testID, lease, time.Second, 0}, "tests_pkey"},
 		"finished":          {selectFinished, []any{ids}, "tests_pkey"},

@@ -82,22 +82,29 @@ func (s *Store) Finish(ctx context.Context, reports []batch.Finish) (batch.Recor
 			all.Queue(restPeers, f.TestID, f.Rest)
 		}
 	}
+	if slices.ContainsFunc(sorted, func(f batch.Finish) bool { return f.Followed || f.Report.Shareable() }) {
+		all.Queue(endSame, ids, sameAs)
+	}
 	queueClose(&all, ids, &r.Done)
-	all.Queue(wakeHeld, ids, 2*len(ids)).Query(func(rows pgx.Rows) (err error) {
-		r.Woken, err = pgx.CollectRows(rows, scanTask)
+	var held []string
+	all.Queue(selectHeld, ids, 2*len(ids)).Query(func(rows pgx.Rows) (err error) {
+		held, err = pgx.CollectRows(rows, pgx.RowTo[string])
 		return err
 	})
 	if err := s.pool.SendBatch(ctx, &all).Close(); err != nil {
 		return batch.Recorded{}, fmt.Errorf("finish: %w", translate(err))
 	}
 	late := slices.DeleteFunc(sorted, func(f batch.Finish) bool { return slices.Contains(r.Accepted, f.TestID) })
-	return r, s.noteLateLogins(ctx, late)
+	if err := s.noteLateLogins(ctx, late); err != nil {
+		return batch.Recorded{}, err
+	}
+	// The reports are recorded: that nobody could be woken is the Relay's affair.
+	r.Woken, _ = s.wake(ctx, held)
+	return r, nil
 }
 
-// queueClose ends what is the same as the tests, closes their batches and notes
-// in done which are complete.
+// queueClose closes the tests' batches and notes in done which are complete.
 func queueClose(all *pgx.Batch, testIDs []string, done *[]batch.Completion) {
-	all.Queue(endSame, testIDs, sameAs)
 	all.Queue(closeBatches, testIDs).Query(func(rows pgx.Rows) error {
 		for rows.Next() {
 			var c batch.Completion
@@ -134,6 +141,7 @@ func endAll(ctx context.Context, tx pgx.Tx, endings []ending) ([]batch.Completio
 		all.Queue(noteUnknown, e.testID, e.report.Code)
 		all.Queue(endTest, e.testID, report)
 	}
+	all.Queue(endSame, ids, sameAs)
 	queueClose(&all, ids, &done)
 	if err := tx.SendBatch(ctx, &all).Close(); err != nil {
 		return nil, translate(err)

@@ -26,6 +26,49 @@ select pg_advisory_xact_lock(1819635058, n.lock)
          where t.id = any($1::text[]::uuid[])
          order by 1) n`
 
+// noteSuspects finds the tests that something may stand against: a probe at one
+// of their endpoints, a login to their account, a rest, or another test of
+// those asked for. Most have none of it, and are claimed by claimFree, which
+// looks at no other row; the others by claimTest, one after the other. The list
+// is kept in the transaction, because claimFree is sent before anybody here has
+// seen it.
+const noteSuspects = `
+with g as materialized (
+    select t.id, t.peers, t.account from tests t where t.id = any($1::text[]::uuid[])
+), twice as (
+    select array_agg(d.peer) as peers
+      from (select p.peer from g cross join unnest(g.peers) as p (peer) group by p.peer having count(*) > 1) d
+)
+select set_config('dialtone.suspects', coalesce(string_agg(g.id::text, ','), ''), true)
+  from g
+ where g.peers && (select w.peers from twice w)
+    or exists (select from tests r where r.lease_id is not null and r.peer = any(g.peers))
+    or exists (select from tests r where r.lease_id is not null and cardinality(r.peers) > 1 and (r.peers && g.peers) is true)
+    or exists (select from logins o where o.peer = any(g.peers) and o.account = g.account)
+    or exists (select from rests e where e.peer = any(g.peers))`
+
+const mayBeClaimed = `
+   and (t.finished_at is null
+        and t.login_at is null
+        and t.same_as is null
+        and t.deadline > clock_timestamp()
+        and (t.not_before is null or t.not_before <= clock_timestamp())
+        and (t.lease_until is null or t.lease_until < clock_timestamp())) is true`
+
+const asClaimed = `
+returning ` + testColumns + `, coalesce(t.lease_id::text, ''), t.lane, t.sealed, t.refusal, t.slot_wait, t.followed,
+       (select b.trace from batches b where b.id = t.batch_id),
+       (extract(epoch from t.deadline - clock_timestamp()) * 1000000)::bigint,
+       coalesce((extract(epoch from t.started_at - coalesce(t.not_before, t.created_at)) * 1000000)::bigint, 0)`
+
+const claimFree = `
+update tests t
+   set lease_id = $2, lease_until = clock_timestamp() + $3::interval, worker = $4,
+       probes = t.probes + 1, started_at = clock_timestamp(), refusal = null, held_since = null,
+       slot_wait = t.slot_wait + coalesce((extract(epoch from clock_timestamp() - t.held_since) * 1000000)::bigint, 0)
+ where t.id = $1
+   and (t.id <> all(string_to_array(current_setting('dialtone.suspects', true), ',')::uuid[])) is true` + mayBeClaimed + asClaimed
+
 // refusalNow is what the ledger has against a login of test t at c.now, as
 // json, or null. $5 is the most refusals in the window $6, $7 how long the same
 // credential rests; what nobody knows the outcome of counts as refused, but may
@@ -90,17 +133,7 @@ update tests t
          from (select clock_timestamp() as now offset 0) c
         cross join lateral (` + refusalNow + ` offset 0) q
         cross join lateral (` + holdNow + ` offset 0) h)
- where t.id = $1
-   and (t.finished_at is null
-        and t.login_at is null
-        and t.same_as is null
-        and t.deadline > clock_timestamp()
-        and (t.not_before is null or t.not_before <= clock_timestamp())
-        and (t.lease_until is null or t.lease_until < clock_timestamp())) is true
-returning ` + testColumns + `, coalesce(t.lease_id::text, ''), t.lane, t.sealed, t.refusal, t.slot_wait,
-       (select b.trace from batches b where b.id = t.batch_id),
-       (extract(epoch from t.deadline - clock_timestamp()) * 1000000)::bigint,
-       coalesce((extract(epoch from t.started_at - coalesce(t.not_before, t.created_at)) * 1000000)::bigint, 0)`
+ where t.id = $1` + mayBeClaimed + asClaimed
 
 // noteLogin writes down what a report says of a login, as long as the test is
 // the lease's; noteUnknown, that a test is ended from outside while its login
@@ -155,18 +188,35 @@ select p.peer, clock_timestamp() + $2::interval
  order by p.peer
     on conflict (peer) do update set until = greatest(rests.until, excluded.until)`
 
-// wakeHeld wakes as many as may find a slot: those whose account is taken wait
-// on, and let others pass.
+// selectHeld finds the tests that wait for an endpoint of the tests $1.
+const selectHeld = `
+select c.id from tests c
+ where c.held_since is not null
+   and c.peer = any(array(select d.peer from tests d where d.id = any($1::text[]::uuid[])))
+ order by c.deadline, c.id
+ limit $2`
+
 const wakeHeld = `
 update tests t
    set attempt = t.attempt + 1, not_before = clock_timestamp(), idle_since = clock_timestamp()
  where t.id = any(array(select c.id from tests c
-                         where c.held_since is not null
-                           and c.peer = any(array(select d.peer from tests d where d.id = any($1::text[]::uuid[])))
-                         order by c.deadline, c.id limit $2
+                         where c.id = any($1::text[]::uuid[]) and (c.held_since is not null and c.lease_id is null) is true
+                         order by c.id
                            for no key update skip locked))
-   and (t.lease_id is null) is true
 returning t.id, t.attempt, t.lane, t.network`
+
+// wake makes held tests due: as many as may find a slot, since those whose
+// account is taken will wait on.
+func (s *Store) wake(ctx context.Context, held []string) ([]batch.Task, error) {
+	if len(held) == 0 {
+		return nil, nil
+	}
+	tasks, err := collect(ctx, s.pool, scanTask, wakeHeld, held)
+	if err != nil {
+		return nil, fmt.Errorf("wake tests: %w", err)
+	}
+	return tasks, nil
+}
 
 // numbered ends the tests that found names, in place of a report of their own:
 // a copy of test l's that names it under $2. Those that another process is
@@ -199,7 +249,7 @@ with found as materialized (
     select f.id, f.batch_id, f.entry, f.object, l.report::text as report, l.id as of
       from tests f join tests l on l.id = f.same_as
      where f.batch_id = any(array(select d.batch_id from tests d where d.id = any($1::text[]::uuid[])))
-       and f.same_as is not null and (f.finished_at is null and l.finished_at is not null) is true
+       and (f.same_as is not null and f.finished_at is null and l.finished_at is not null) is true
        for no key update of f skip locked)` + numbered
 
 // The names under which a copied report says whose it was.

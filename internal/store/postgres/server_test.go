@@ -170,7 +170,7 @@ func newBatch(n int) (batch.Batch, []batch.Test) {
 			ID: batch.NewID(), BatchID: b.ID, Project: b.Project, Entry: i, JobID: "job", EndPointType: "so", Network: "eip", Attempt: 1,
 			Target: probe.Target{
 				Project: b.Project, Network: "eip", Engine: probe.MySQL, User: "u", Password: secret.New("p"),
-				Addresses: []probe.Address{{Host: "192.0.2.1", Port: 3306}},
+				Addresses: []probe.Address{{Host: batch.NewID(), Port: 3306}}, // each its own
 			},
 		}
 	}

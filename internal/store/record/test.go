@@ -22,14 +22,20 @@ type NewTest struct {
 	Report *string
 	// Guard is empty in the same case.
 	Guard
+	// Followed says that other tests of the batch are the same as this one.
+	Followed bool
 }
 
 // NewTests makes rows of a new batch's tests, and says how many of these are
 // finished already.
 func (s Sealer) NewTests(key LedgerKey, batchID string, tests []batch.Test) (rows []NewTest, finished int, err error) {
 	rows = make([]NewTest, 0, len(tests))
+	followed := map[string]bool{}
 	for _, t := range tests {
-		row := NewTest{Test: t}
+		followed[t.SameAs] = true
+	}
+	for _, t := range tests {
+		row := NewTest{Test: t, Followed: followed[t.ID]}
 		open, secrets := t.Target.Split()
 		endpoint, err := json.Marshal(open)
 		if err != nil {
@@ -109,7 +115,7 @@ func UnreadableSecrets(c batch.Claimed) batch.Finish {
 	report := probe.Refused(probe.CodeInternal, *c.StartedAt)
 	report.Attempts = c.Probes
 	report.Evidence.Facts = map[string]string{"why": "sealed_secrets_unreadable"}
-	return batch.Finish{TestID: c.ID, LeaseID: c.LeaseID, Report: report}
+	return batch.Finish{TestID: c.ID, LeaseID: c.LeaseID, Report: report, Followed: c.Followed}
 }
 
 // Open is what is known of a test that is about to be ended from outside.

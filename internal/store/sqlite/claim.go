@@ -45,7 +45,7 @@ update tests
    set lease_id = ?2, lease_until = ?5 + ?3, worker = ?4, probes = probes + 1, started_at = ?5, refusal = ?6,
        slot_wait = slot_wait + coalesce(?5 - held_since, 0), held_since = null
  where id = ?1
-returning ` + testColumns + `, sealed, refusal, slot_wait, lease_id, lane, (select b.trace from batches b where b.id = batch_id),
+returning ` + testColumns + `, sealed, refusal, slot_wait, followed, lease_id, lane, (select b.trace from batches b where b.id = batch_id),
        deadline - started_at, started_at - coalesce(not_before, created_at)`
 
 // Claim grants leases: see batch.Claims.
@@ -94,7 +94,7 @@ func (s *Store) scanClaimed(r row) (record.Claimed, error) {
 	var c record.Claimed
 	var k record.Kept
 	var err error
-	if c.Test, err = scanTest(r, &k.Sealed, &k.Refusal, &k.SlotWait, &c.LeaseID, &c.Lane, &c.Trace, &k.Remaining, &k.Waited); err != nil {
+	if c.Test, err = scanTest(r, &k.Sealed, &k.Refusal, &k.SlotWait, &c.Followed, &c.LeaseID, &c.Lane, &c.Trace, &k.Remaining, &k.Waited); err != nil {
 		return record.Claimed{}, err
 	}
 	return c, s.sealer.Arm(&c, k)

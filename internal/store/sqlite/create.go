@@ -21,9 +21,9 @@ insert into batch_jobs (project, job_id, created_at, batch_id) values (?1, ?2, ?
 const insertTest = `
 insert into tests (id, batch_id, project, entry, object, job_id, end_point_type, endpoint, secrets_set, sealed, lane,
                    network, attempt, created_at, deadline, not_before, idle_since, finished_at, seq, report,
-                   peer, peers, account, credentials, share, same_as, share_wait, force)
+                   peer, peers, account, credentials, share, same_as, share_wait, force, followed)
 values (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, case when ?23 > 0 then ?14 + ?23 end, ?14 + ?23,
-        case when ?16 > 0 then ?14 end, ?16, ?17, ?18 ->> 0, ?18, ?19, ?20, ?21, ?22, ?23, ?24)`
+        case when ?16 > 0 then ?14 end, ?16, ?17, ?18 ->> 0, ?18, ?19, ?20, ?21, ?22, ?23, ?24, ?25)`
 
 // Create stores the batch and its tests: see batch.Creator.
 func (s *Store) Create(ctx context.Context, b batch.Batch, tests []batch.Test) (batch.Batch, error) {
@@ -75,7 +75,7 @@ func (s *Store) create(ctx context.Context, b batch.Batch, tests []batch.Test, m
 			}
 			_, err = insert.ExecContext(ctx, r.ID, b.ID, b.Project, r.Entry, r.Object, r.JobID, r.EndPointType, r.Endpoint,
 				secretsSet, r.Sealed, string(b.Lane), r.Network, r.Attempt, now, deadline, r.Seq, r.Report,
-				peers, orNull(r.Account), credentials, orNull(r.Share), orNull(r.SameAs), r.ShareWait.Microseconds(), b.Force)
+				peers, orNull(r.Account), credentials, orNull(r.Share), orNull(r.SameAs), r.ShareWait.Microseconds(), b.Force, r.Followed)
 			if err != nil {
 				return translate(err)
 			}

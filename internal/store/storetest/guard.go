@@ -639,7 +639,11 @@ func sameOnce(e env) {
 	e.ok(err)
 	e.same("strays", taskIDs(strays), []string{tests[0].ID})
 	c := e.mustClaim(tests[0].ID, long)
-	got := e.record(c.ID, c.LeaseID, newReport(probe.CodeAuthFailed))
+	if !c.Followed {
+		e.Error("the claim does not say that others follow")
+	}
+	got, err := e.Finish(e.Context(), []batch.Finish{{TestID: c.ID, LeaseID: c.LeaseID, Report: newReport(probe.CodeAuthFailed), Followed: c.Followed}})
+	e.ok(err)
 	e.same("done", got.Done, []batch.Completion{{BatchID: b.ID, ReplyTo: "api-1"}})
 	_, all := e.read(b)
 	want := newReport(probe.CodeAuthFailed)

@@ -13,7 +13,9 @@ alter table tests
     add column credentials uuid[],
     -- What a failure to connect is shared by, within the batch.
     add column share       uuid,
+    -- The test that is made in this one's place, and whether this one is such.
     add column same_as     uuid,
+    add column followed    boolean not null default false,
     add column force       boolean not null default false,
     -- Since when the test waits for a slot; the waits that are over, and the
     -- wait for its project's share, in microseconds.
@@ -26,7 +28,6 @@ alter table tests
 create index tests_running on tests (peer) where lease_id is not null;
 create index tests_running_lists on tests ((cardinality(peers))) where lease_id is not null and cardinality(peers) > 1;
 create index tests_held on tests (peer) where held_since is not null;
-create index tests_same on tests (batch_id) where same_as is not null;
 
 -- Logins that were refused or of which nobody knows what became; a late report
 -- may turn one of the latter into one that passed. What passed at once is not

@@ -8,6 +8,7 @@ alter table tests add column account text;
 alter table tests add column credentials text;
 alter table tests add column share text;
 alter table tests add column same_as text;
+alter table tests add column followed integer not null default 0;
 alter table tests add column force integer not null default 0;
 alter table tests add column held_since integer;
 alter table tests add column slot_wait integer not null default 0;
@@ -17,7 +18,6 @@ alter table tests add column refusal text;
 create index tests_running on tests (peer) where lease_id is not null;
 create index tests_running_lists on tests (id) where lease_id is not null and json_array_length(peers) > 1;
 create index tests_held on tests (peer) where held_since is not null;
-create index tests_same on tests (batch_id) where same_as is not null;
 
 create table logins (
     lease_id        text    not null,
