@@ -55,6 +55,9 @@ func explain(r probe.Report, most int, l probe.Language) string {
 			text += note
 		}
 	}
+	if note := suppressed(r, l); note != "" && utf8.RuneCountInString(text+note)+1 <= most {
+		text += sentence(note)
+	}
 	if note := failedAddresses(r, l); note != "" && utf8.RuneCountInString(text+sentence(note)) <= most {
 		text += sentence(note)
 	}
@@ -71,6 +74,18 @@ func explain(r probe.Report, most int, l probe.Language) string {
 		text += label + cut(said, room)
 	}
 	return cut(text, most)
+}
+
+// suppressed says why no login was sent, and when one is possible again.
+func suppressed(r probe.Report, l probe.Language) string {
+	reason, at := r.Evidence.Facts["earlier_reason"], r.Evidence.Facts["retry_at"]
+	if r.Code != probe.CodeLoginSuppressed || at == "" {
+		return ""
+	}
+	return probe.Words{
+		English: "Earlier reason: " + reason + ". A login is possible again at " + at + ".",
+		Chinese: "先前原因：" + reason + "。可再次登录的时间：" + at + "。",
+	}.In(l)
 }
 
 // failedAddresses says which addresses of a list failed, and how.

@@ -33,6 +33,9 @@ const (
 	AccessKey = "AKE2E0000000000000001"
 	SecretKey = "SKe2e0000000000000000000000000000000001"
 
+	// ForceToken is Project's, too, with the role force.
+	ForceToken = "e2e-token-with-the-role-force"
+
 	OtherProject = "0549a6a31000d4e82fd1c00c3d6f2d76"
 	OtherToken   = "e2e-token-of-the-other-project"
 )
@@ -255,10 +258,11 @@ func (s *System) files() {
 	secretKey := s.write("secret-key", SecretKey)
 	s.AuthFile = s.write("auth.yaml", fmt.Sprintf(`tokens:
   - {name: e2e, sha256: %s, projects: ["%s"], roles: [drs_adm]}
+  - {name: force, sha256: %s, projects: ["%s"], roles: [drs_adm, force]}
   - {name: other, sha256: %s, projects: ["%s"], roles: [drs_adm]}
 access_keys:
   - {ak: %s, secret_file: %s, projects: ["%s"], roles: [drs_adm]}
-`, HashToken(Token), Project, HashToken(OtherToken), OtherProject, AccessKey, secretKey, Project))
+`, HashToken(Token), Project, HashToken(ForceToken), Project, HashToken(OtherToken), OtherProject, AccessKey, secretKey, Project))
 	s.env = append(s.env,
 		"DIALTONE_POSTGRES_DSN="+s.DSN,
 		"DIALTONE_KEYSET_FILE="+s.write("keyset.json", keyset),
