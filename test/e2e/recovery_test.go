@@ -16,12 +16,14 @@ import (
 func TestTarpitsHoldNobodyUp(t *testing.T) {
 	t.Parallel()
 	s := system.Start(t, system.Options{Workers: 2, Env: []string{"DIALTONE_JOBS=any", "DIALTONE_PROBE_TIMEOUT=3s", "DIALTONE_CONNECT_TIMEOUT=1s"}})
-	pit := system.Tarpit(t)
-	var entries []system.Entry
-	for i := range 9 {
-		entries = append(entries, system.MariaDB(t, "dt_native").At(t, pit).With(system.Entry{"id": fmt.Sprintf("job-%d", i)}))
+	// Entries of one endpoint would wait for each other: each has its own.
+	entries := func() []system.Entry {
+		var list []system.Entry
+		for i := range 9 {
+			list = append(list, system.MariaDB(t, "dt_native").At(t, system.Tarpit(t)).With(system.Entry{"id": fmt.Sprintf("job-%d", i)}))
+		}
+		return append(list, system.MariaDB(t, "dt_native").Elsewhere(t).With(system.Entry{"id": "job-9"}))
 	}
-	entries = append(entries, system.MariaDB(t, "dt_native").With(system.Entry{"id": "job-9"}))
 
 	check := func(id string) {
 		tests := detail(s, id).tests()
@@ -38,14 +40,15 @@ func TestTarpitsHoldNobodyUp(t *testing.T) {
 			}
 		}
 	}
-	_, id := s.Test(entries...)
+	_, id := s.Test(entries()...)
 	check(id)
 
 	var wg sync.WaitGroup
 	ids := make([]string, 20)
 	for i := range ids {
+		list := entries()
 		wg.Go(func() {
-			a, err := s.Call(t.Context(), http.MethodPost, "/jobs/batch-connection", map[string]any{"jobs": entries})
+			a, err := s.Call(t.Context(), http.MethodPost, "/jobs/batch-connection", map[string]any{"jobs": list})
 			if err != nil || a.Status != http.StatusOK {
 				t.Errorf("batch %d of twenty at once: %d %s %v", i, a.Status, a.Body, err)
 				return
@@ -70,11 +73,11 @@ func TestEveryTestGoesThroughRedis(t *testing.T) {
 	var wg sync.WaitGroup
 	ids := make([]string, batches)
 	for i := range ids {
+		var entries []system.Entry
+		for k := range size { // none may wait for another, or be its like
+			entries = append(entries, system.MariaDB(t, "dt_native").Elsewhere(t).With(system.Entry{"id": fmt.Sprintf("job-%d", k)}))
+		}
 		wg.Go(func() {
-			var entries []system.Entry
-			for k := range size {
-				entries = append(entries, system.MariaDB(t, "dt_native").With(system.Entry{"id": fmt.Sprintf("job-%d", k)}))
-			}
 			a, err := s.Call(t.Context(), http.MethodPost, "/jobs/batch-connection", map[string]any{"jobs": entries})
 			if err != nil || a.Status != http.StatusOK {
 				t.Errorf("batch %d: %d %v", i, a.Status, err)

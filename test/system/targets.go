@@ -79,6 +79,15 @@ func (e Entry) At(t *testing.T, addr string) Entry {
 	return e.With(Entry{"ip": host, "db_port": port})
 }
 
+// Elsewhere gives the entry an address of its own of the same server, which
+// makes it another endpoint.
+func (e Entry) Elsewhere(t *testing.T) Entry {
+	t.Helper()
+	host, _ := e["ip"].(string)
+	port, _ := e["db_port"].(int)
+	return e.At(t, NewForward(t, net.JoinHostPort(host, strconv.Itoa(port))).Addr)
+}
+
 func split(t *testing.T, addr string) (string, int) {
 	t.Helper()
 	host, text, err := net.SplitHostPort(addr)
