@@ -69,7 +69,7 @@ type SuppressionRule string
 
 // The rules.
 const (
-	SameCredential SuppressionRule = "same_credential"
+	SameCredential SuppressionRule = "same_credential" //nolint:gosec // G101: the name of a rule
 	TooManyRefused SuppressionRule = "too_many_refused"
 )
 

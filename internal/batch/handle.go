@@ -34,7 +34,6 @@ func (w *Worker) Handle(ctx context.Context, task Task) error {
 	}
 	ctx = w.tracer.Join(ctx, claimed.Trace)
 	if claimed.Suppressed != nil {
-		w.observer.Suppressed(*claimed)
 		return w.record(ctx, claimed, suppressed(claimed, begin))
 	}
 	w.observer.Claimed(*claimed)

@@ -15,8 +15,6 @@ type Observer interface {
 	Claimed(t Claimed)
 	// Probed: its report; recorded says whether it was the test's first.
 	Probed(ctx context.Context, t Claimed, r probe.Report, recorded bool)
-	// Suppressed: the ledger forbade the claimed test's login.
-	Suppressed(t Claimed)
 	// Released: a claim was given back without a report: "retry" or "hand_back".
 	Released(t Claimed, why string)
 	// Completed: these batches have no open test left.
@@ -57,9 +55,6 @@ func (Quiet) Claimed(Claimed) {}
 
 // Probed does nothing.
 func (Quiet) Probed(context.Context, Claimed, probe.Report, bool) {}
-
-// Suppressed does nothing.
-func (Quiet) Suppressed(Claimed) {}
 
 // Released does nothing.
 func (Quiet) Released(Claimed, string) {}

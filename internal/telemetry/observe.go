@@ -109,11 +109,6 @@ func (m *Metrics) Claimed(t batch.Claimed) {
 	m.shareWait.WithLabelValues(lane).Observe(t.ShareWait.Seconds())
 }
 
-// Suppressed counts a login that was not sent.
-func (m *Metrics) Suppressed(t batch.Claimed) {
-	m.suppressed.WithLabelValues(engine(t.Target.Engine), among(rules(), string(t.Suppressed.Rule))).Inc()
-}
-
 // Probed counts a report; its phases count whether it was recorded or not,
 // because they were gone through.
 func (m *Metrics) Probed(_ context.Context, t batch.Claimed, r probe.Report, recorded bool) {
@@ -123,6 +118,10 @@ func (m *Metrics) Probed(_ context.Context, t batch.Claimed, r probe.Report, rec
 		m.testsFinished.WithLabelValues(e, code, owner).Inc()
 	} else {
 		m.reportsDropped.WithLabelValues(e).Inc()
+	}
+	if r.Code == probe.CodeLoginSuppressed {
+		m.suppressed.WithLabelValues(e, among(rules(), r.Evidence.Facts["rule"])).Inc()
+		return // nothing was dialled
 	}
 	if r.LoginSent {
 		m.loginsSent.WithLabelValues(e).Inc()

@@ -100,7 +100,7 @@ func TestHeaders(t *testing.T) {
 	t.Run("language", func(t *testing.T) {
 		t.Parallel()
 		for language, want := range map[string]bool{"zh-cn": true, "ZH-CN": true, "en-us": false, "fr-fr": false, "": false} {
-			a := s.Must(http.MethodPost, "/jobs/batch-connection", map[string]any{"jobs": []system.Entry{wrong}}, "X-Language", language)
+			a := s.Must(http.MethodPost, "/jobs/batch-connection", map[string]any{"jobs": []system.Entry{wrong.Elsewhere(t)}}, "X-Language", language)
 			var r system.Results
 			a.Decode(t, &r)
 			if a.Status != http.StatusOK || r.Results[0].ErrorCode != "DRS.KE0002" {

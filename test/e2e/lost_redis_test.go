@@ -19,7 +19,7 @@ func TestRedisThatLosesEverything(t *testing.T) {
 	pit := system.Tarpit(t)
 	var entries []system.Entry
 	for i := range 10 {
-		entries = append(entries, system.MariaDB(t, "dt_native").At(t, pit).With(system.Entry{"id": fmt.Sprintf("job-%d", i)}))
+		entries = append(entries, system.MariaDB(t, "dt_native").At(t, pit).Elsewhere(t).With(system.Entry{"id": fmt.Sprintf("job-%d", i)}))
 	}
 	type reply struct {
 		a   system.Answer

@@ -120,7 +120,7 @@ func TestDeadWorkerAndLostRedis(t *testing.T) {
 		if i < 5 {
 			e = e.At(t, pit)
 		}
-		entries = append(entries, e)
+		entries = append(entries, e.Elsewhere(t))
 	}
 	type reply struct {
 		a   system.Answer

@@ -162,7 +162,7 @@ func TestCancel(t *testing.T) {
 	s := system.Start(t, system.Options{Env: []string{"DIALTONE_JOBS=any"}})
 	pit := system.NewPit(t)
 	good := system.MariaDB(t, "dt_native")
-	id := later(s, good.At(t, pit.Addr), good.With(system.Entry{"id": "b"}).At(t, pit.Addr), good.With(system.Entry{"id": "c"}))
+	id := later(s, good.At(t, pit.Addr), good.With(system.Entry{"id": "b"}).At(t, pit.Addr).Elsewhere(t), good.With(system.Entry{"id": "c"}))
 	system.Eventually(t, system.WaitForServers, "two probes hang, one is over", func() bool { return pit.Open() == 2 && detail(s, id).Open == 2 })
 
 	began := time.Now()
@@ -209,7 +209,7 @@ func TestWaitEnds(t *testing.T) {
 	pit := system.NewPit(t)
 	var entries []system.Entry
 	for _, id := range []string{"a", "b", "c", "d"} {
-		entries = append(entries, system.MariaDB(t, "dt_native").At(t, pit.Addr).With(system.Entry{"id": id}))
+		entries = append(entries, system.MariaDB(t, "dt_native").At(t, pit.Addr).Elsewhere(t).With(system.Entry{"id": id}))
 	}
 	began := time.Now()
 	r, id := s.Test(entries...)

@@ -105,7 +105,7 @@ func TestUpGoesOn(t *testing.T) {
 	gate := system.NewGate(t, system.Need(t, "DIALTONE_TEST_MARIADB_ADDR"))
 	gate.HoldGreetings(2)
 	entry := system.MariaDB(t, "dt_native").At(t, gate.Addr)
-	id := later(u.System, entry, entry.With(system.Entry{"id": "b"}), system.MariaDB(t, "dt_native").With(system.Entry{"id": "c"}))
+	id := later(u.System, entry, entry.Elsewhere(t).With(system.Entry{"id": "b"}), system.MariaDB(t, "dt_native").With(system.Entry{"id": "c"}))
 	system.Eventually(t, system.WaitForServers, "two of three probes hang", func() bool { return gate.Waiting() == 2 && detail(u.System, id).Open == 2 })
 
 	second := system.Launch(t, nil, "dialtone", "up", "--data", data, "--listen", "127.0.0.1:0")

@@ -145,20 +145,20 @@ func admit(ctx context.Context, tx *sql.Tx, now int64, claim batch.Claim) (admit
 	return false, nil, translate(err)
 }
 
-// credentialsByPeer pairs what two columns of a test hold as lists.
-const credentialsByPeer = `tests t, json_each(t.peers) p join json_each(t.credentials) k on k.key = p.key`
+// pairs is a test by what its two lists hold of each peer.
+const pairs = `tests t, json_each(t.peers) p join json_each(t.credentials) k on k.key = p.key`
 
 const noteLogin = `
 insert into logins (lease_id, peer, account, credential, at, outcome, code)
 select t.lease_id, p.value, t.account, k.value, coalesce(t.login_at, ?5), ?3, ?4
-  from ` + credentialsByPeer + `
+  from ` + pairs + `
  where t.id = ?1 and t.account is not null and t.finished_at is null and t.lease_id = ?2
     on conflict (lease_id, peer) do update set outcome = excluded.outcome, code = excluded.code, in_flight_until = null`
 
 const noteUnknown = `
 insert into logins (lease_id, peer, account, credential, at, outcome, code, in_flight_until)
 select t.lease_id, p.value, t.account, k.value, t.login_at, 'unknown', ?2, t.lease_until
-  from ` + credentialsByPeer + `
+  from ` + pairs + `
  where t.id = ?1 and t.account is not null and t.finished_at is null and t.lease_id is not null and t.login_at is not null
     on conflict (lease_id, peer) do nothing`
 

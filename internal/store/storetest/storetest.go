@@ -18,6 +18,7 @@ type Store interface {
 	Batches
 	batch.KeyStore
 	batch.Remover
+	batch.Forgetter
 	JobReader
 	JobWriter
 	Insides
@@ -31,7 +32,6 @@ type Batches interface {
 	batch.Reader
 	batch.Ender
 	batch.Announcer
-	batch.Forgetter
 }
 
 // JobReader reads jobs.

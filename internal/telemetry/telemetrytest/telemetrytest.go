@@ -60,6 +60,9 @@ func Metrics() *telemetry.Metrics {
 	m.Probed(ctx, c, Report(probe.CodeOK), true)
 	m.Probed(ctx, c, Report(probe.CodeDeadlineExceeded), true)
 	m.Probed(ctx, c, Report(probe.CodeOK), false)
+	suppressed := probe.Refused(probe.CodeLoginSuppressed, time.Now())
+	suppressed.Evidence.Facts = map[string]string{"rule": "same_credential"}
+	m.Probed(ctx, c, suppressed, true)
 	m.Released(c, "retry")
 	m.Released(c, "hand_back")
 	for _, what := range []string{"expired", "interrupted", "reclaimed", "restored", "cancelled"} {
