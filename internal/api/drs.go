@@ -162,7 +162,7 @@ var verdictCodes = map[probe.Code]string{
 	probe.CodeKDCServiceUnknown: "DRS.DT7008",
 	probe.CodeAuthNotEnabled:    "DRS.DT7009",
 	probe.CodeTimeoutHandshake:  "DRS.DT7006",
-	probe.CodeLoginSuppressed:   "DRS.DT7009",
+	probe.CodeLoginSuppressed:   "DRS.DT7010",
 
 	probe.CodeDatabaseUnknown:     "DRS.DT8001",
 	probe.CodeDatabaseUnavailable: "DRS.DT8002",

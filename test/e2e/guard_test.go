@@ -96,7 +96,7 @@ func TestForce(t *testing.T) {
 	server := system.NewCounter(t, system.Need(t, "DIALTONE_TEST_MARIADB_ADDR"), system.MariaDBRefuses)
 	wrong := system.MariaDB(t, "dt_native").At(t, server.Addr).With(system.Entry{"db_password": "wrong"})
 	for i, step := range []struct{ token, want string }{
-		{system.Token, "DRS.KE0002"}, {system.Token, "DRS.DT7009"}, {system.ForceToken, "DRS.KE0002"},
+		{system.Token, "DRS.KE0002"}, {system.Token, "DRS.DT7010"}, {system.ForceToken, "DRS.KE0002"},
 	} {
 		a := s.MustSend(system.Request{
 			Method: http.MethodPost, Path: "/jobs/batch-connection", Body: map[string]any{"jobs": []system.Entry{wrong}},
@@ -107,7 +107,7 @@ func TestForce(t *testing.T) {
 		if got := r.Results[0].ErrorCode; got != step.want {
 			t.Errorf("step %d: %s, want %s", i, got, step.want)
 		}
-		if step.want == "DRS.DT7009" && !strings.Contains(r.Results[0].ErrorMsg, "Earlier reason: auth_failed. A login is possible again at 20") {
+		if step.want == "DRS.DT7010" && !strings.Contains(r.Results[0].ErrorMsg, "Earlier reason: auth_failed. A login is possible again at 20") {
 			t.Errorf("the message names no time: %q", r.Results[0].ErrorMsg)
 		}
 	}
