@@ -7,6 +7,7 @@ import (
 	"io"
 	"net"
 	"net/netip"
+	"os"
 	"strconv"
 	"sync"
 	"sync/atomic"
@@ -195,6 +196,10 @@ func (e *Edge) connect(ctx context.Context, network, host string, ap netip.AddrP
 	}
 	start := time.Now()
 	raw, err := dialer.DialContext(ctx, network, ap.String())
+	if errors.Is(err, context.Canceled) && errors.Is(e.whyClosed(err), os.ErrDeadlineExceeded) {
+		// On a busy machine the end of the probe comes before the dial's own.
+		err = os.ErrDeadlineExceeded
+	}
 	e.dialled(Dial{Host: host, Addr: ap, Start: start, Took: time.Since(start), Err: err})
 	if denied, ok := errors.AsType[*DeniedError](err); ok {
 		return nil, denied

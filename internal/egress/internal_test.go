@@ -50,6 +50,27 @@ func TestTheKernelsAddressIsJudgedAgain(t *testing.T) {
 	_ = e.Close()
 }
 
+// The probe's deadline may be noticed before that of the dial, which is a little
+// earlier: then, too, it has timed out, and was not cancelled.
+func TestADialThatTheDeadlineEnds(t *testing.T) {
+	t.Parallel()
+	p, err := New(Config{Open: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for why, want := range map[error]bool{context.DeadlineExceeded: true, context.Canceled: false} {
+		e := p.Open(t.Context(), Scope{}, Limits{})
+		e.end(why)
+		ended, cancel := context.WithCancel(t.Context())
+		cancel()
+		_, err := e.connect(ended, "tcp", "", netip.MustParseAddrPort("127.0.0.1:1"))
+		if failed, ok := errors.AsType[*DialError](err); !ok || failed.Timeout() != want {
+			t.Errorf("connect() after %v = %v; want a time-out: %v", why, err, want)
+		}
+		_ = e.Close()
+	}
+}
+
 func TestDialsEndBeforeTheirDeadline(t *testing.T) {
 	t.Parallel()
 	p, err := New(Config{})
