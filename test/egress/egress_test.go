@@ -45,7 +45,11 @@ func probers() []probe.Prober { return engines.All(engines.Config{AllowRecoverab
 func play(t *testing.T, r row, number int, to func(*scene) *probe.Address) *scene {
 	t.Helper()
 	s := &scene{dns: resolve(t)}
-	s.server = probetest.Serve(t, func(_ *probetest.Server, conn net.Conn) { r.serve(conn, to(s)) })
+	set := make(chan struct{})
+	s.server = probetest.Serve(t, func(_ *probetest.Server, conn net.Conn) {
+		<-set
+		r.serve(conn, to(s))
+	})
 	s.allowed = s.server.Addr.Addr()
 	forbidden := netip.AddrFrom4([4]byte{127, 66, 1, byte(number)})
 	s.witness = watch(t, netip.AddrPortFrom(forbidden, s.server.Addr.Port()))
@@ -57,6 +61,7 @@ func play(t *testing.T, r row, number int, to func(*scene) *probe.Address) *scen
 	if err != nil {
 		t.Fatal(err)
 	}
+	close(set)
 	return s
 }
 
