@@ -95,7 +95,7 @@ func (s *Suite) hostile(t *testing.T) {
 		want  Want
 	}{
 		{"accepts and stays silent", drain, Want{Code: probe.CodeTimeoutNoReply, Phase: probe.PhaseProtocol}},
-		{"drips", func(conn net.Conn) { hear(conn); drip(conn, s.Opening) }, Want{Code: probe.CodeTimeoutHandshake, Phase: probe.PhaseProtocol}},
+		{"drips", func(conn net.Conn) { hear(conn); drip(conn, s.Opening[:len(s.Opening)-1]) }, Want{Code: probe.CodeTimeoutHandshake, Phase: probe.PhaseProtocol}},
 		{"sends garbage", func(conn net.Conn) { _, _ = conn.Write(garbage); drain(conn) }, mismatch},
 		{"answers with garbage", func(conn net.Conn) { hear(conn); flood(conn, garbage) }, mismatch},
 		{"closes at once", func(conn net.Conn) { hear(conn) }, Want{Code: probe.CodeClosedNoReply, Phase: probe.PhaseProtocol}},
