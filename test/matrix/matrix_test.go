@@ -37,6 +37,9 @@ func suites() []suite {
 		{"mysql", mysqlScenarios()},
 		{"taurus", taurusScenarios()},
 		{"postgresql", postgresScenarios()},
+		{"mongodb", mongodbScenarios()},
+		{"cassandra", cassandraScenarios()},
+		{"sqlserver", sqlserverScenarios()},
 	}
 }
 
