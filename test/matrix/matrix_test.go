@@ -40,6 +40,8 @@ func suites() []suite {
 		{"mongodb", mongodbScenarios()},
 		{"cassandra", cassandraScenarios()},
 		{"sqlserver", sqlserverScenarios()},
+		{"redis", redisScenarios()},
+		{"rediscluster", redisClusterScenarios()},
 	}
 }
 
