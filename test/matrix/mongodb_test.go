@@ -18,7 +18,7 @@ func mongodbScenarios() map[string]scenario {
 	tls := base(func(t *testing.T) batch.Endpoint {
 		return encrypted(t, endpoint(t, "mongodb", "MONGODB_TLS_ADDR", "dt_sha256", ""), "ca.pem")
 	})
-	real := map[string]scenario{
+	ferret := map[string]scenario{
 		"right":                      scenario(b),
 		"right, SHA-1":               b.user("dt_sha1"),
 		"right, TLS":                 scenario(tls),
@@ -37,7 +37,7 @@ func mongodbScenarios() map[string]scenario {
 			e.IP = system.FreeAddr(t) + "," + probetest.Need(t, "MONGODB_ADDR")
 		}),
 	}
-	return merge(b.network(), tls.certificates(), real, mongodbSets(), mongodbErrors())
+	return merge(b.network(), tls.certificates(), ferret, mongodbSets(), mongodbErrors())
 }
 
 // mongodbAt describes an account on a server that is played.
