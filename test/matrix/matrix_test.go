@@ -38,6 +38,7 @@ func suites() []suite {
 		{"taurus", taurusScenarios()},
 		{"postgresql", postgresScenarios()},
 		{"mongodb", mongodbScenarios()},
+		{"kafka", kafkaScenarios()},
 		{"cassandra", cassandraScenarios()},
 		{"sqlserver", sqlserverScenarios()},
 		{"redis", redisScenarios()},
@@ -54,7 +55,7 @@ func newRunner(t *testing.T) *probe.Runner {
 	if err != nil {
 		t.Fatal(err)
 	}
-	runner, err := probe.NewRunner(policy, engines.All(engines.Config{}), probe.RunnerConfig{
+	runner, err := probe.NewRunner(policy, engines.All(engines.Config{Kerberos: kerberos(t)}), probe.RunnerConfig{
 		Timeout: 5 * time.Second, Limits: egress.Limits{ConnectTimeout: time.Second},
 	})
 	if err != nil {
