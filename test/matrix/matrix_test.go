@@ -39,6 +39,7 @@ func suites() []suite {
 		{"postgresql", postgresScenarios()},
 		{"mongodb", mongodbScenarios()},
 		{"kafka", kafkaScenarios()},
+		{"oracle", oracleScenarios()},
 		{"cassandra", cassandraScenarios()},
 		{"sqlserver", sqlserverScenarios()},
 		{"redis", redisScenarios()},
