@@ -163,3 +163,6 @@ func merge(groups ...map[string]scenario) map[string]scenario {
 	}
 	return all
 }
+
+// join gives an endpoint's address as a list has it.
+func join(e batch.Endpoint) string { return net.JoinHostPort(e.IP, strconv.Itoa(e.DBPort)) }

@@ -39,6 +39,8 @@ func suites() []suite {
 		{"postgresql", postgresScenarios()},
 		{"mongodb", mongodbScenarios()},
 		{"kafka", kafkaScenarios()},
+		{"gaussdbv5", gaussdbScenarios()},
+		{"gaussdbv5ha", gaussdbHAScenarios()},
 		{"oracle", oracleScenarios()},
 		{"cassandra", cassandraScenarios()},
 		{"sqlserver", sqlserverScenarios()},
