@@ -86,6 +86,7 @@ create user dialtone@'$1' identified by '$pw';
 grant all privileges on *.* to dialtone@'$1' with grant option;
 create user dt_native@'$1' identified via mysql_native_password using password('$pw');
 grant all privileges on dt_login.* to dt_native@'$1';
+create user root@'$1' identified by '$pw';
 SQL
 }
 

@@ -16,6 +16,9 @@ func object(e system.Entry, more ...system.Entry) system.Entry {
 		"dbName": e["db_name"], "nettype": e["net_type"], "endpointtype": e["end_point_type"], "ssllink": false,
 		"sslcertkey": "", "encrypt": false,
 	}
+	if e["db_port"] == nil { // it stands in ip
+		delete(o, "dbport")
+	}
 	for _, fields := range more {
 		o = o.With(fields)
 	}
@@ -49,7 +52,7 @@ func TestCluster(t *testing.T) {
 	shard := object(system.MariaDB(t, "dt_native"), system.Entry{"endpointtype": "ls"})
 	wrong := source.With(system.Entry{"dbpassword": "not-<the>&\"password"})
 	closed := object(system.Postgres(t, "dt_scram").At(t, system.FreeAddr(t)))
-	broker := source.With(system.Entry{"dbtype": "kafka", "dbport": nil, "dbName": nil, "ip": "127.0.0.1:9092,127.0.0.1:9093"})
+	broker := source.With(system.Entry{"dbtype": "kafka", "dbport": nil, "dbName": nil, "ip": system.FreeAddr(t) + "," + system.FreeAddr(t)})
 	plain := map[string]string{"type": "PLAINTEXT"}
 	sasl := map[string]string{"type": "SASL_PLAINTEXT", "sasl_mechanism": "PLAIN"}
 
@@ -73,10 +76,10 @@ func TestCluster(t *testing.T) {
 		{
 			"both Kafka spellings", parent,
 			[]any{broker.With(system.Entry{"kafkaSecurityConfig": plain}), broker.With(system.Entry{"kafka_security_config": sasl})},
-			"DRS.DT1001",
+			"DRS.DT4001",
 			[]string{"property[0]", "property[1]"},
 			nil,
-			[]string{"engine_unsupported", "engine_unsupported"},
+			[]string{"connection_refused", "connection_refused"},
 		},
 		{"nobody knows it", "unknown-job", source, "DRS.M05003", nil, nil, []string{"job_unknown"}},
 	}

@@ -55,14 +55,19 @@ type testDetail struct {
 		Meaning   string `json:"meaning"`
 		Remedy    string `json:"remedy"`
 		LoginSent bool   `json:"login_sent"`
-		Phases    []struct {
+		Strict    bool   `json:"strict"`
+		Addresses []struct {
+			Code string `json:"code"`
+		} `json:"addresses"`
+		Phases []struct {
 			Phase string `json:"phase"`
 			State string `json:"state"`
 		} `json:"phases"`
 		Evidence struct {
-			Version string `json:"server_version"`
-			Product string `json:"server_product"`
-			TLS     *struct {
+			Version   string `json:"server_version"`
+			Product   string `json:"server_product"`
+			Mechanism string `json:"auth_mechanism"`
+			TLS       *struct {
 				Version string `json:"version"`
 			} `json:"tls"`
 			LooksLike string            `json:"looks_like"`

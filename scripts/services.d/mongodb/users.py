@@ -14,6 +14,8 @@ USERS = {
         "dt_both": ["SCRAM-SHA-1", "SCRAM-SHA-256"],
         "dt_sha1": ["SCRAM-SHA-1"],
         "dt_sha256": ["SCRAM-SHA-256"],
+        "root": ["SCRAM-SHA-1", "SCRAM-SHA-256"],
+        "rwuser": ["SCRAM-SHA-1", "SCRAM-SHA-256"],
     },
     "dt_login": {"dt_app": ["SCRAM-SHA-256"]},
 }
