@@ -98,7 +98,7 @@ func mark(r probe.Report) (sign, color string) {
 		return "–", faint
 	case !r.OK():
 		return "✗", red
-	case len(r.Evidence.Warnings) > 0:
+	case len(r.Evidence.Warnings) > 0 || len(passedOver(r)) > 0:
 		return "!", yellow
 	default:
 		return "✓", green

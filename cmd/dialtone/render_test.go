@@ -67,6 +67,23 @@ func sample(l probe.Language) summary {
 				Code: probe.CodeTimeoutConnect, Phase: probe.PhaseConnect, Phases: rows(4, p, p, s, f), DurationMS: 15000.2,
 			}),
 			add("oracle", "10.0.0.3", 1521, "scott", probe.Refused(probe.CodeEngineUnsupported, began)),
+			add("kafka", "10.0.0.5:9092", 0, "app", probe.Report{
+				Code: probe.CodeAdvertisedUnreachable, Phase: probe.PhaseTopology, Phases: rows(9, p, p, s, p, s, p, p, p, f), DurationMS: 25,
+				Evidence: probe.Evidence{Address: "10.0.0.5:9092", Members: []probe.MemberResult{
+					{Address: "10.0.0.5:9092", Role: "broker 1", Code: probe.CodeOK},
+					{Address: "broker-2.internal:9092", Role: "broker 2\x1b[2J", Code: probe.CodeDNSNotFound},
+				}},
+			}),
+			add("mongodb", "10.0.0.6:27017,10.0.0.7:27017", 0, "app", probe.Report{
+				Code: probe.CodeOK, Phases: warnedOf(rows(9, p, p, s, p, s, p, p, p, w), probe.CodeTargetNotAllowed), DurationMS: 31,
+				Addresses: []probe.AddressResult{
+					{Address: "10.0.0.6:27017", Code: probe.CodeConnectionRefused}, {Address: "10.0.0.7:27017", Code: probe.CodeOK},
+				},
+				Evidence: probe.Evidence{
+					Warnings: []probe.Code{probe.CodeTargetNotAllowed},
+					Members:  []probe.MemberResult{{Address: "169.254.0.8:27017", Role: "secondary", Code: probe.CodeTargetNotAllowed}},
+				},
+			}),
 			add("mysql", "10.0.0.4", 3306, "root", probe.Refused(probe.CodeCancelled, began)),
 		},
 	}
@@ -103,9 +120,19 @@ func TestCertificateLines(t *testing.T) {
 		"given as: ssl_cert_key", "what is wrong: it does not fit", "checksum given: ab", "which has the length of: MD5",
 		"SHA-256 of the content: cd", "SHA-256 of its Base64: ef",
 	}
-	if diff := cmp.Diff(want, l.details(r, false)); diff != "" {
+	if diff := cmp.Diff(want, l.details(r, &finding{code: r.Code})); diff != "" {
 		t.Errorf("details (-want +got):\n%s", diff)
 	}
+}
+
+// warnedOf gives the phase that warned its code.
+func warnedOf(rows []probe.PhaseResult, code probe.Code) []probe.PhaseResult {
+	for i := range rows {
+		if rows[i].State == probe.Warned {
+			rows[i].Code = code
+		}
+	}
+	return rows
 }
 
 func TestTable(t *testing.T) {
@@ -219,7 +246,7 @@ func TestJSON(t *testing.T) {
 	if err := json.Unmarshal(b.Bytes(), &got); err != nil {
 		t.Fatal(err)
 	}
-	if got.Count != 7 || got.Passed != 2 || got.Failed != 4 || got.NotTested != 1 || !got.Interrupted || len(got.Results) != 7 {
+	if got.Count != 9 || got.Passed != 3 || got.Failed != 5 || got.NotTested != 1 || !got.Interrupted || len(got.Results) != 9 {
 		t.Errorf("the counts are wrong: %+v", got)
 	}
 	third := got.Results[2]
@@ -250,30 +277,33 @@ func TestJUnit(t *testing.T) {
 	suite := got.Suites[0]
 	cases := suite.Cases
 	suite.Cases = nil
-	want := junitSuite{Name: "dialtone", Tests: 7, Failures: 3, Errors: 1, Skipped: 1, Time: "12.345", At: "2026-07-24T09:30:00"}
+	want := junitSuite{Name: "dialtone", Tests: 9, Failures: 4, Errors: 1, Skipped: 1, Time: "12.345", At: "2026-07-24T09:30:00"}
 	if diff := cmp.Diff(want, suite); diff != "" {
 		t.Errorf("the suite differs (-want +got):\n%s", diff)
 	}
-	if len(cases) != 7 {
-		t.Fatalf("%d cases, want 7", len(cases))
+	if len(cases) != 9 {
+		t.Fatalf("%d cases, want 9", len(cases))
 	}
-	kind := ""
+	kinds := ""
 	for _, c := range cases {
 		switch {
 		case c.Failure != nil && c.Error == nil && c.Skipped == nil:
-			kind += "f"
+			kinds += "f"
 		case c.Error != nil && c.Failure == nil && c.Skipped == nil:
-			kind += "e"
+			kinds += "e"
 		case c.Skipped != nil && c.Failure == nil && c.Error == nil:
-			kind += "s"
+			kinds += "s"
 		case c.Failure == nil && c.Error == nil && c.Skipped == nil:
-			kind += "."
+			kinds += "."
 		default:
-			kind += "?"
+			kinds += "?"
 		}
 	}
-	if kind != "..fffes" {
-		t.Errorf("the cases are %s, want ..fffes", kind)
+	if kinds != "..fffef.s" {
+		t.Errorf("the cases are %s, want ..fffef.s", kinds)
+	}
+	if text := cases[6].Failure.Text; !strings.Contains(text, "member broker-2.internal:9092 (broker 2\uFFFD[2J): dns_not_found") || strings.Contains(text, "broker 1") {
+		t.Errorf("the failure of the cluster says %q", text)
 	}
 	third := cases[2]
 	if third.Class != "dialtone.mysql" || third.Name != "mysql app@10.0.0.1:3306/shop" || third.Time != "0.038" ||

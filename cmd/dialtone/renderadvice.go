@@ -3,30 +3,44 @@ package main
 import (
 	"bytes"
 	"fmt"
+	"slices"
 	"strconv"
-	"strings"
 
 	"dialtone/internal/probe"
+)
+
+// kind says what a finding means for the endpoints that have it.
+type kind int
+
+const (
+	failure kind = iota
+	// warning is a code at which a test could have failed, and did not.
+	warning
+	// aside is the verdict on an address of a list of which another was good.
+	aside
 )
 
 // finding is a verdict with the endpoints that have it: what is wrong with ten
 // endpoints for one reason is said once.
 type finding struct {
+	kind            kind
 	code            probe.Code
 	phase           probe.Phase
-	warning         bool
 	owner           probe.Owner
 	meaning, remedy string
 	numbers         []int
 }
 
-// findings groups failures, in order of first sight, and then warnings.
+// findings groups failures, in order of first sight, and then what did not make
+// a test fail.
 func (l look) findings(all []outcome) []*finding {
-	var failures, warnings []*finding
+	var failures, others []*finding
 	note := func(list *[]*finding, f finding, number int) {
 		for _, known := range *list {
-			if known.code == f.code && known.phase == f.phase {
-				known.numbers = append(known.numbers, number)
+			if known.code == f.code && known.phase == f.phase && known.kind == f.kind {
+				if !slices.Contains(known.numbers, number) {
+					known.numbers = append(known.numbers, number)
+				}
 				return
 			}
 		}
@@ -38,22 +52,64 @@ func (l look) findings(all []outcome) []*finding {
 			note(&failures, finding{code: o.Report.Code, phase: o.Report.Phase, owner: o.Owner, meaning: o.Meaning, remedy: o.Remedy}, i)
 		}
 		for _, code := range o.Report.Evidence.Warnings {
-			f := finding{code: code, warning: true}
-			if code.Known() { // a newer server may have others
-				v := code.Verdict()
-				f.phase, f.owner, f.meaning, f.remedy = v.Phase, v.Owner, v.Meaning.In(l.language), v.Remedy.In(l.language)
-			}
-			note(&warnings, f, i)
+			f := l.known(warning, code)
+			f.phase = warnedIn(o.Report, code, f.phase)
+			note(&others, f, i)
+		}
+		for _, code := range passedOver(o.Report) {
+			note(&others, l.known(aside, code), i)
 		}
 	}
-	return append(failures, warnings...)
+	return append(failures, others...)
+}
+
+// known is a finding in the words of the table.
+func (l look) known(k kind, code probe.Code) finding {
+	f := finding{kind: k, code: code}
+	if code.Known() { // a newer server may have others
+		v := code.Verdict()
+		f.phase, f.owner, f.meaning, f.remedy = v.Phase, v.Owner, v.Meaning.In(l.language), v.Remedy.In(l.language)
+	}
+	return f
+}
+
+// warnedIn is the phase in which there was a warning, which a code need not have
+// for its own: what keeps clients from a member is a matter of topology. A phase
+// keeps its last warning only.
+func warnedIn(r probe.Report, code probe.Code, usual probe.Phase) probe.Phase {
+	warned := usual
+	for _, row := range r.Phases {
+		switch {
+		case row.State != probe.Warned:
+		case row.Code == code, row.Phase == usual:
+			return row.Phase
+		default:
+			warned = row.Phase
+		}
+	}
+	return warned
+}
+
+// passedOver are the verdicts on addresses of a list that were not good, where
+// another one was.
+func passedOver(r probe.Report) []probe.Code {
+	var codes []probe.Code
+	if !r.OK() {
+		return nil
+	}
+	for _, a := range r.Addresses {
+		if a.Code != probe.CodeOK {
+			codes = append(codes, a.Code)
+		}
+	}
+	return codes
 }
 
 // advice writes what is wrong, who must act and how.
 func (l look) advice(b *bytes.Buffer, all []outcome) {
 	for _, f := range l.findings(all) {
 		sign, color := "✗", red
-		if f.warning {
+		if f.kind != failure {
 			sign, color = "!", yellow
 		}
 		title := l.paint(color, sign) + " " + l.paint(bold, string(f.code))
@@ -64,18 +120,30 @@ func (l look) advice(b *bytes.Buffer, all []outcome) {
 		if f.owner != "" {
 			l.paragraph(b, "  ", "  ", l.say("Who must act: ", "处理方：")+l.owner(f.owner))
 		}
-		if f.warning && endsSomewhere(f.code) {
-			// The words of the table are those of a failure.
-			l.paragraph(b, "  ", "  ", l.say("The test went on, since this was not demanded. Where it is, it ends here:", "本次未强制要求该项，测试已继续；若强制要求，测试将在此终止："))
-		}
+		l.paragraph(b, "  ", "  ", l.harmless(f))
 		l.paragraph(b, "  ", "  ", f.meaning)
 		l.paragraph(b, "  → ", "    ", f.remedy)
 		for _, i := range f.numbers {
 			l.paragraph(b, "  "+strconv.Itoa(i+1)+"  ", "     ", all[i].Name)
-			for _, detail := range l.details(all[i].Report, f.warning) {
+			for _, detail := range l.details(all[i].Report, f) {
 				l.paragraph(b, "     ", "       ", detail)
 			}
 		}
+	}
+}
+
+// harmless says why a finding did not make the test fail. The words of the
+// table, which follow, are those of a failure.
+func (l look) harmless(f *finding) string {
+	switch {
+	case f.kind == aside:
+		return l.say("One good address of a list is enough, and there was one. Of another it must be said:", "列表中有一个地址可用即通过，且已有可用地址；其他地址的问题如下：")
+	case f.kind == warning && f.phase == probe.PhaseTopology:
+		return l.say("The endpoint itself passed. Of other members of its cluster it must be said:", "该连接本身已通过；其所在集群的其他成员问题如下：")
+	case f.kind == warning && endsSomewhere(f.code):
+		return l.say("The test went on, since this was not demanded. Where it is, it ends here:", "本次未强制要求该项，测试已继续；若强制要求，测试将在此终止：")
+	default:
+		return ""
 	}
 }
 
@@ -106,38 +174,6 @@ func (l look) owner(o probe.Owner) string {
 	default:
 		return string(o)
 	}
-}
-
-// details is what was seen at one endpoint.
-func (l look) details(r probe.Report, warning bool) []string {
-	e := r.Evidence
-	var all []string
-	say := func(english, chinese, text string) {
-		if text != "" {
-			all = append(all, l.say(english+": ", chinese+"：")+printable(text))
-		}
-	}
-	if !warning {
-		say("the server said", "服务器返回", strings.TrimSpace(e.ServerCode+" "+e.ServerText))
-		say("what answers there looks like", "应答方疑似", e.LooksLike)
-	}
-	if e.TLS != nil && (warning || r.Phase == probe.PhaseTLS) {
-		for _, text := range l.handshake(e.TLS) {
-			all = append(all, printable(text))
-		}
-	}
-	if r.Phase == probe.PhaseInput {
-		for _, text := range l.handedIn(e.Facts) {
-			all = append(all, printable(text))
-		}
-	}
-	if !warning {
-		say("address", "地址", e.Address)
-		for _, a := range r.Addresses {
-			all = append(all, printable(a.Address)+": "+string(a.Code))
-		}
-	}
-	return all
 }
 
 // maxText is the longest line of advice: longer ones are hard to read.

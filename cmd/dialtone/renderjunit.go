@@ -90,6 +90,7 @@ func failureOf(o outcome) *junitFailure {
 	if e.Address != "" {
 		lines = append(lines, "address: "+e.Address)
 	}
+	lines = append(lines, look{language: probe.English}.members(e.Members)...)
 	return &junitFailure{Type: string(o.Report.Code), Message: o.Meaning, Text: strings.Join(lines, "\n")}
 }
 

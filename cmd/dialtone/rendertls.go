@@ -10,6 +10,9 @@ import (
 // handshake tells of a server's certificate: what it is, what each strictness
 // makes of it, and everything that is wrong with it.
 func (l look) handshake(e *probe.TLSEvidence) []string {
+	if e == nil {
+		return nil
+	}
 	text := e.Subject
 	if len(e.Names) > 0 {
 		text += l.say(", for ", "，适用于 ") + strings.Join(e.Names, ", ")
@@ -25,7 +28,7 @@ func (l look) handshake(e *probe.TLSEvidence) []string {
 	for _, f := range e.Findings {
 		all = append(all, l.flaw(f))
 	}
-	return all
+	return printables(all)
 }
 
 // flaw is one thing that is wrong with a certificate.
@@ -69,5 +72,13 @@ func (l look) handedIn(facts map[string]string) []string {
 			all = append(all, l.say(fact.english+": ", fact.chinese+"：")+text)
 		}
 	}
-	return all
+	return printables(all)
+}
+
+// printables makes lines that hold foreign texts fit for a terminal.
+func printables(lines []string) []string {
+	for i := range lines {
+		lines[i] = printable(lines[i])
+	}
+	return lines
 }

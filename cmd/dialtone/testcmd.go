@@ -37,14 +37,18 @@ type testCommand struct {
 func (*testCommand) Help() string {
 	return `A file is a request as the API takes it, in JSON or YAML: {"jobs": [{...}, ...]}. Its entries need no id.
 
-A URL is ENGINE://USER:PASSWORD@HOST:PORT/DATABASE?OPTIONS. Engines: mysql, mariadb, taurus, postgresql, gaussdb, opengauss, mongodb, kafka, oracle. ` +
-		`mongodb and kafka take several hosts, separated by commas. Characters such as @ : / ? # % in user, password and database are percent-encoded. Options:
-  tls=off|none|ca|full   off is the default; none encrypts only; ca wants a trusted certificate; full also the right name in it
-  ca=FILE                authority to trust (PEM, DER, PKCS#12), and tls=ca if nothing else is said
-  ca_password_file=FILE  opens a PKCS#12 authority
+A URL is ENGINE://USER:PASSWORD@HOST:PORT/DATABASE?OPTIONS. Engines: ` + schemeNames() + `. ` +
+		`mongodb, kafka, cassandra, rediscluster, gaussredis, gaussdb and opengauss take several hosts, separated by commas. Characters such as @ : / ? # % in user, password and database are percent-encoded. Options:
+  tls=off|none|ca|full   off is the default, but ca for rediss; none encrypts only; ca wants a trusted certificate; full also the right name in it
+  ca=FILE                authority to trust (PEM, DER, PKCS#12, JKS), and tls=ca if nothing else is said
+  ca_password_file=FILE  opens a PKCS#12 or Java key store
   password_file=FILE     the password, kept out of the command line
   net=eip|vpn|vpc        network to test from, for --server
-  sasl=MECHANISM         PLAIN, SCRAM-SHA-256, SCRAM-SHA-512 or GSSAPI, for kafka
+Options for kafka alone:
+  sasl=MECHANISM         PLAIN, SCRAM-SHA-256, SCRAM-SHA-512 or GSSAPI
+  delegation_token=yes   user and password are a token's id and HMAC
+  key_store=FILE         certificate and key to show (JKS, PKCS#12, PEM), with the passwords in
+                         key_store_password_file=FILE and, if its own is another, key_password_file=FILE
 
 Exit code: 0 all passed, 1 some did not, 2 the call is wrong and nothing was tested.`
 }

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"net/netip"
 	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -23,21 +24,56 @@ var (
 
 // scheme is what a URL begins with.
 type scheme struct {
+	name   string
 	dbType string
 	// port is the usual one, for hosts that come without.
 	port int
 	// list says that the ports belong into the list of hosts.
 	list bool
+	// tls is what the option tls is unless it is given.
+	tls probe.Verify
 }
 
-func schemes() map[string]scheme {
-	return map[string]scheme{
-		"mysql": {dbType: "mysql", port: 3306}, "mariadb": {dbType: "mysql", port: 3306}, "taurus": {dbType: "taurus", port: 3306},
-		"postgresql": {dbType: "postgresql", port: 5432}, "postgres": {dbType: "postgresql", port: 5432},
-		"gaussdb": {dbType: "gaussdbv5", port: 8000}, "opengauss": {dbType: "gaussdbv5", port: 5432},
-		"oracle":  {dbType: "oracle", port: 1521},
-		"mongodb": {dbType: "mongodb", port: 27017, list: true}, "kafka": {dbType: "kafka", port: 9092, list: true},
+// schemes are all there are, in the order in which they are listed to users.
+func schemes() []scheme {
+	return []scheme{
+		{name: "mysql", dbType: "mysql", port: 3306},
+		{name: "mariadb", dbType: "mysql", port: 3306},
+		{name: "taurus", dbType: "taurus", port: 3306},
+		{name: "postgresql", dbType: "postgresql", port: 5432},
+		{name: "postgres", dbType: "postgresql", port: 5432},
+		{name: "gaussdb", dbType: "gaussdbv5", port: 8000},
+		{name: "opengauss", dbType: "gaussdbv5", port: 5432},
+		{name: "sqlserver", dbType: "sqlserver", port: 1433},
+		{name: "oracle", dbType: "oracle", port: 1521},
+		{name: "mongodb", dbType: "mongodb", port: 27017, list: true},
+		{name: "cassandra", dbType: "cassandra", port: 9042},
+		{name: "redis", dbType: "redis", port: 6379},
+		{name: "rediss", dbType: "redis", port: 6379, tls: probe.VerifyCA},
+		{name: "rediscluster", dbType: "rediscluster", port: 6379},
+		{name: "gaussredis", dbType: "gaussredis", port: 6379},
+		{name: "kafka", dbType: "kafka", port: 9092, list: true},
 	}
+}
+
+// schemeNames lists them for a sentence.
+func schemeNames() string {
+	all := schemes()
+	names := make([]string, len(all))
+	for i, s := range all {
+		names[i] = s.name
+	}
+	return strings.Join(names, ", ")
+}
+
+// schemeOf finds a scheme by its name, in whatever case.
+func schemeOf(name string) (scheme, bool) {
+	all := schemes()
+	i := slices.IndexFunc(all, func(s scheme) bool { return strings.EqualFold(s.name, name) })
+	if i < 0 {
+		return scheme{}, false
+	}
+	return all[i], true
 }
 
 // isURL says whether an argument is meant as a URL and not as a file.
@@ -48,9 +84,9 @@ func isURL(argument string) bool { return strings.Contains(argument, "://") }
 // no help: it knows one host only, and its errors repeat the URL.
 func endpointFromURL(text string) (e batch.Endpoint, verify probe.Verify, err error) {
 	name, rest, _ := strings.Cut(text, "://")
-	kind, ok := schemes()[strings.ToLower(name)]
+	kind, ok := schemeOf(name)
 	if !ok {
-		return e, "", errors.New("its engine is not known: mysql, mariadb, taurus, postgresql, gaussdb, opengauss, mongodb, kafka, oracle")
+		return e, "", errors.New("its engine is not known, it must be one of " + schemeNames())
 	}
 	rest, options, _ := strings.Cut(rest, "?")
 	authority, database, _ := strings.Cut(rest, "/")
@@ -76,7 +112,7 @@ func endpointFromURL(text string) (e batch.Endpoint, verify probe.Verify, err er
 	if err := placeFromURL(&e, kind, hosts); err != nil {
 		return e, "", err
 	}
-	verify, err = urlOptions(&e, options)
+	verify, err = urlOptions(&e, kind, options)
 	return e, verify, err
 }
 

@@ -24,6 +24,7 @@ func TestEndpointFromURL(t *testing.T) {
 		return path
 	}
 	ca, pw := write("my ca.pem", "authority"), write("pw", "from the file\r\n")
+	store := write("client.jks", "store")
 	base := func(change func(*batch.Endpoint)) batch.Endpoint {
 		e := batch.Endpoint{NetType: "eip", DBType: "mysql", IP: "db.example", DBPort: 3306, User: "root", Password: secret.New("pw"), EndPointType: "so"}
 		change(&e)
@@ -61,6 +62,37 @@ func TestEndpointFromURL(t *testing.T) {
 			e.DBType, e.DBPort, e.IP, e.SSLLink = "kafka", 0, "a.example:9092", true
 			e.Kafka = &probe.KafkaSecurity{Protocol: "SASL_SSL", SASLMechanism: "SCRAM-SHA-512", EndpointAlgorithm: "https"}
 		}), probe.VerifyFull},
+		{"kafka with stores", "kafka://a.example?tls=ca&key_store=" + store + "&key_store_password_file=" + pw + "&key_password_file=" + pw, base(func(e *batch.Endpoint) {
+			e.DBType, e.DBPort, e.IP, e.SSLLink, e.User, e.Password = "kafka", 0, "a.example:9092", true, "", secret.Text{}
+			e.Kafka = &probe.KafkaSecurity{
+				Protocol: "SSL", EnableKeyStore: true, KeyStoreName: "client.jks", KeyStore: secret.New("c3RvcmU="), KeyStorePassword: secret.New("from the file"),
+				SetPrivateKeyPassword: true, PrivateKeyPassword: secret.New("from the file"),
+			}
+		}), probe.VerifyCA},
+		{"a key means tls", "kafka://a.example?key_store=" + store, base(func(e *batch.Endpoint) {
+			e.DBType, e.DBPort, e.IP, e.SSLLink, e.User, e.Password = "kafka", 0, "a.example:9092", true, "", secret.Text{}
+			e.Kafka = &probe.KafkaSecurity{Protocol: "SSL", EnableKeyStore: true, KeyStoreName: "client.jks", KeyStore: secret.New("c3RvcmU=")}
+		}), probe.VerifyCA},
+		{"kafka with a delegation token", "kafka://root:pw@a.example?sasl=SCRAM-SHA-256&delegation_token=yes", base(func(e *batch.Endpoint) {
+			e.DBType, e.DBPort, e.IP = "kafka", 0, "a.example:9092"
+			e.Kafka = &probe.KafkaSecurity{Protocol: "SASL_PLAINTEXT", SASLMechanism: "SCRAM-SHA-256", DelegationTokens: true}
+		}), ""},
+		{"sqlserver", "sqlserver://root:pw@db.example/shop", base(func(e *batch.Endpoint) { e.DBType, e.DBPort, e.DBName = "sqlserver", 1433, "shop" }), ""},
+		{"opengauss", "opengauss://root:pw@db.example/shop", base(func(e *batch.Endpoint) { e.DBType, e.DBPort, e.DBName = "gaussdbv5", 5432, "shop" }), ""},
+		{"cassandra", "cassandra://root:pw@db.example/shop", base(func(e *batch.Endpoint) { e.DBType, e.DBPort, e.DBName = "cassandra", 9042, "shop" }), ""},
+		{"cassandra list", "cassandra://root:pw@a.example,b.example:9043", base(func(e *batch.Endpoint) {
+			e.DBType, e.DBPort, e.IP = "cassandra", 0, "a.example:9042,b.example:9043"
+		}), ""},
+		{"redis without a login", "redis://db.example/3", base(func(e *batch.Endpoint) {
+			e.DBType, e.DBPort, e.DBName, e.User, e.Password = "redis", 6379, "3", "", secret.Text{}
+		}), ""},
+		{"redis with a password alone", "redis://:pw@db.example", base(func(e *batch.Endpoint) { e.DBType, e.DBPort, e.User = "redis", 6379, "" }), ""},
+		{"rediss", "rediss://root:pw@db.example", base(func(e *batch.Endpoint) { e.DBType, e.DBPort, e.SSLLink = "redis", 6379, true }), probe.VerifyCA},
+		{"rediss, stricter", "rediss://root:pw@db.example?tls=full", base(func(e *batch.Endpoint) { e.DBType, e.DBPort, e.SSLLink = "redis", 6379, true }), probe.VerifyFull},
+		{"rediscluster", "rediscluster://root:pw@a.example,b.example:7000", base(func(e *batch.Endpoint) {
+			e.DBType, e.DBPort, e.IP = "rediscluster", 0, "a.example:6379,b.example:7000"
+		}), ""},
+		{"gaussredis", "gaussredis://root:pw@db.example", base(func(e *batch.Endpoint) { e.DBType, e.DBPort = "gaussredis", 6379 }), ""},
 		{"tls without an authority", "mysql://root:pw@db.example?tls=full", base(func(e *batch.Endpoint) { e.SSLLink = true }), probe.VerifyFull},
 		{"no tls", "mysql://root:pw@db.example?tls=off&net=vpn", base(func(e *batch.Endpoint) { e.NetType = "vpn" }), ""},
 		{"an authority means tls", "mysql://root:pw@db.example?ca=" + strings.ReplaceAll(ca, " ", "%20"), base(withCA), probe.VerifyCA},
@@ -80,6 +112,26 @@ func TestEndpointFromURL(t *testing.T) {
 				t.Errorf("urlProblems() = %v, want none", problems)
 			}
 		})
+	}
+}
+
+// What can be written is in the help and in the document.
+func TestURLsAreExplained(t *testing.T) {
+	t.Parallel()
+	raw, err := os.ReadFile(filepath.Join("..", "..", "docs", "cli.md"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	help, page := (*testCommand)(nil).Help(), string(raw)
+	for _, s := range schemes() {
+		if !strings.Contains(help, s.name) || !strings.Contains(page, "`"+s.name+"`") {
+			t.Errorf("the engine %s is not explained", s.name)
+		}
+	}
+	for _, o := range urlOptionTable() {
+		if !strings.Contains(help, o.name+"=") || !strings.Contains(page, "`"+o.name+"=") {
+			t.Errorf("the option %s is not explained", o.name)
+		}
 	}
 }
 
@@ -122,6 +174,15 @@ func TestURLMistakes(t *testing.T) {
 		{"net", "mysql://root:pw@db?net=hunter2", "net must be one of eip, vpn, vpc"},
 		{"sasl", "kafka://root:pw@db?sasl=hunter2", "sasl must be one of"},
 		{"sasl elsewhere", "mysql://root:pw@db?sasl=PLAIN", "which is for kafka only"},
+		{"two hosts for redis", "redis://root:hunter2@a:1,b:2", "host: this database type takes one host"},
+		{"sasl for nobody", "kafka://hunter2.example?sasl=PLAIN", "but not as whom"},
+		{"token without SCRAM", "kafka://root:hunter2@db?delegation_token=yes", "delegation tokens need SASL with a SCRAM mechanism"},
+		{"token", "kafka://root:pw@db?delegation_token=hunter2", "delegation_token must be one of yes, no"},
+		{"key store elsewhere", "mysql://root:hunter2@db?key_store=" + pw, "key_store, which is for kafka only"},
+		{"key store without tls", "kafka://hunter2.example?tls=off&key_store=" + pw, "tls is off"},
+		{"no such key store", "kafka://db?key_store=hunter2", "option key_store: no such file"},
+		{"password of no key", "kafka://hunter2.example?tls=ca&key_store_password_file=" + pw, "but no key_store"},
+		{"key password of no key", "kafka://hunter2.example?tls=ca&key_password_file=" + pw, "but no key_store"},
 		{"authority without tls", "mysql://root:pw@db?tls=off&ca=" + pw, "tls is off"},
 		{"no such file", "mysql://root@db?password_file=hunter2", "option password_file: no such file"},
 		{"empty file", "mysql://root@db?password_file=" + empty, "option password_file is empty"},

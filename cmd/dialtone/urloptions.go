@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"crypto/sha256"
 	"encoding/base64"
 	"encoding/hex"
@@ -20,22 +21,30 @@ import (
 
 // urlOption is one option of a URL. Its error may name the option, and never
 // what was given.
-type urlOption func(u *urlSettings, value string) error
+type urlOption struct {
+	name string
+	// kafka says that it is an option of Kafka's alone.
+	kafka bool
+	read  func(u *urlSettings, value string) error
+}
 
 // urlSettings collects what the options say.
 type urlSettings struct {
-	e    *batch.Endpoint
-	tls  string
-	sasl string
+	e   *batch.Endpoint
+	tls string
+	// kafka are the parts of Kafka's security that have options of their own.
+	kafka probe.KafkaSecurity
 }
 
-func urlOptionTable() map[string]urlOption {
-	return map[string]urlOption{
-		"tls": func(u *urlSettings, value string) error {
+// urlOptionTable has all there are, in the order in which they are listed to
+// users.
+func urlOptionTable() []urlOption {
+	return []urlOption{
+		{name: "tls", read: func(u *urlSettings, value string) error {
 			u.tls = value
 			return oneOf("tls", value, "off", "none", "ca", "full")
-		},
-		"ca": func(u *urlSettings, value string) error {
+		}},
+		{name: "ca", read: func(u *urlSettings, value string) error {
 			raw, err := readSmall("ca", value)
 			if err != nil {
 				return err
@@ -43,33 +52,60 @@ func urlOptionTable() map[string]urlOption {
 			text, sum := base64.StdEncoding.EncodeToString(raw), sha256.Sum256(raw)
 			u.e.SSLCertKey, u.e.SSLCertName, u.e.SSLCertCheckSum = secret.New(text), filepath.Base(value), hex.EncodeToString(sum[:])
 			return nil
-		},
-		"ca_password_file": func(u *urlSettings, value string) error {
-			raw, err := readSmall("ca_password_file", value)
-			u.e.SSLCertPassword = secret.New(strings.TrimRight(string(raw), "\r\n"))
+		}},
+		{name: "ca_password_file", read: func(u *urlSettings, value string) (err error) {
+			u.e.SSLCertPassword, err = readPassword("ca_password_file", value)
 			return err
-		},
-		"password_file": func(u *urlSettings, value string) error {
+		}},
+		{name: "password_file", read: func(u *urlSettings, value string) (err error) {
 			if u.e.Password.IsSet() {
 				return errors.New("it gives a password and password_file: give one")
 			}
-			raw, err := readSmall("password_file", value)
-			u.e.Password = secret.New(strings.TrimRight(string(raw), "\r\n"))
+			u.e.Password, err = readPassword("password_file", value)
 			return err
-		},
-		"net": func(u *urlSettings, value string) error {
+		}},
+		{name: "net", read: func(u *urlSettings, value string) error {
 			u.e.NetType = value
 			return oneOf("net", value, "eip", "vpn", "vpc")
-		},
-		"sasl": func(u *urlSettings, value string) error {
-			u.sasl = value
+		}},
+		{name: "sasl", kafka: true, read: func(u *urlSettings, value string) error {
+			u.kafka.SASLMechanism = value
 			return oneOf("sasl", value, "PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512", "GSSAPI")
-		},
+		}},
+		{name: "delegation_token", kafka: true, read: func(u *urlSettings, value string) error {
+			u.kafka.DelegationTokens = value == "yes"
+			return oneOf("delegation_token", value, "yes", "no")
+		}},
+		{name: "key_store", kafka: true, read: func(u *urlSettings, value string) error {
+			raw, err := readSmall("key_store", value)
+			u.kafka.EnableKeyStore, u.kafka.KeyStoreName = true, filepath.Base(value)
+			u.kafka.KeyStore = secret.New(base64.StdEncoding.EncodeToString(raw))
+			return err
+		}},
+		{name: "key_store_password_file", kafka: true, read: func(u *urlSettings, value string) (err error) {
+			u.kafka.KeyStorePassword, err = readPassword("key_store_password_file", value)
+			return err
+		}},
+		{name: "key_password_file", kafka: true, read: func(u *urlSettings, value string) (err error) {
+			u.kafka.SetPrivateKeyPassword = true
+			u.kafka.PrivateKeyPassword, err = readPassword("key_password_file", value)
+			return err
+		}},
 	}
 }
 
+// urlOptionNames lists them for a sentence.
+func urlOptionNames() string {
+	table := urlOptionTable()
+	names := make([]string, len(table))
+	for i, o := range table {
+		names[i] = o.name
+	}
+	return strings.Join(names, ", ")
+}
+
 // urlOptions reads what stands behind the question mark.
-func urlOptions(e *batch.Endpoint, text string) (probe.Verify, error) {
+func urlOptions(e *batch.Endpoint, kind scheme, text string) (probe.Verify, error) {
 	u := urlSettings{e: e}
 	table := urlOptionTable()
 	seen := map[string]bool{}
@@ -78,38 +114,47 @@ func urlOptions(e *batch.Endpoint, text string) (probe.Verify, error) {
 			continue
 		}
 		name, value, _ := strings.Cut(pair, "=")
-		option, known := table[name]
-		if !known {
-			return "", errors.New("it has an option that is none of tls, ca, ca_password_file, password_file, net, sasl")
+		i := slices.IndexFunc(table, func(o urlOption) bool { return o.name == name })
+		if i < 0 {
+			return "", errors.New("it has an option that is none of " + urlOptionNames())
 		}
 		if seen[name] {
 			return "", fmt.Errorf("it gives %s twice", name)
 		}
 		seen[name] = true
+		if table[i].kafka && e.DBType != string(probe.Kafka) {
+			return "", fmt.Errorf("it gives %s, which is for kafka only", name)
+		}
 		value, err := unescape(value)
 		if err != nil {
 			return "", err
 		}
-		if err := option(&u, value); err != nil {
+		if err := table[i].read(&u, value); err != nil {
 			return "", err
 		}
+	}
+	if u.tls == "" {
+		u.tls = string(kind.tls)
 	}
 	return u.settle()
 }
 
 // settle brings the options together.
 func (u *urlSettings) settle() (probe.Verify, error) {
-	if u.tls == "" && u.e.SSLCertKey.IsSet() {
+	if u.tls == "" && (u.e.SSLCertKey.IsSet() || u.kafka.EnableKeyStore) {
 		u.tls = string(probe.VerifyCA)
 	}
 	encrypted := u.tls != "" && u.tls != "off"
-	if !encrypted && (u.e.SSLCertKey.IsSet() || u.e.SSLCertPassword.IsSet()) {
+	if !encrypted && (u.e.SSLCertKey.IsSet() || u.e.SSLCertPassword.IsSet() || u.kafka.EnableKeyStore) {
 		return "", errors.New("it has a certificate, but tls is off")
 	}
+	if !u.kafka.EnableKeyStore && (u.kafka.KeyStorePassword.IsSet() || u.kafka.SetPrivateKeyPassword) {
+		return "", errors.New("it has the password of a key, but no key_store")
+	}
 	if u.e.DBType == string(probe.Kafka) {
-		u.kafka(encrypted)
-	} else if u.sasl != "" {
-		return "", errors.New("it gives sasl, which is for kafka only")
+		if err := u.settleKafka(encrypted); err != nil {
+			return "", err
+		}
 	}
 	if !encrypted {
 		return "", nil
@@ -118,14 +163,16 @@ func (u *urlSettings) settle() (probe.Verify, error) {
 	return probe.Verify(u.tls), nil
 }
 
-// kafka says in Kafka's own terms what the URL says.
-func (u *urlSettings) kafka(encrypted bool) {
-	k := probe.KafkaSecurity{Protocol: "PLAINTEXT"}
-	if u.e.User != "" {
-		k.Protocol, k.SASLMechanism = "SASL_PLAINTEXT", "PLAIN"
-		if u.sasl != "" {
-			k.SASLMechanism = u.sasl
-		}
+// settleKafka says in Kafka's own terms what the URL says.
+func (u *urlSettings) settleKafka(encrypted bool) error {
+	k := &u.kafka
+	switch {
+	case u.e.User != "":
+		k.Protocol, k.SASLMechanism = "SASL_PLAINTEXT", cmp.Or(k.SASLMechanism, "PLAIN")
+	case k.SASLMechanism != "" || k.DelegationTokens:
+		return errors.New("it says how to log in, but not as whom")
+	default:
+		k.Protocol = "PLAINTEXT"
 	}
 	if encrypted {
 		k.Protocol = strings.Replace(k.Protocol, "PLAINTEXT", "SSL", 1)
@@ -134,7 +181,8 @@ func (u *urlSettings) kafka(encrypted bool) {
 			k.EndpointAlgorithm = "https"
 		}
 	}
-	u.e.Kafka = &k
+	u.e.Kafka = k
+	return nil
 }
 
 func oneOf(name, value string, allowed ...string) error {
@@ -158,6 +206,12 @@ func readSmall(option, path string) ([]byte, error) {
 		return nil, fmt.Errorf("the file of its option %s is empty", option)
 	}
 	return raw, nil
+}
+
+// readPassword reads a file that holds a password and perhaps the end of a line.
+func readPassword(option, path string) (secret.Text, error) {
+	raw, err := readSmall(option, path)
+	return secret.New(strings.TrimRight(string(raw), "\r\n")), err
 }
 
 // readBounded reads a whole file, with errors that do not name it.

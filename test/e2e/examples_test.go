@@ -3,6 +3,7 @@ package e2e_test
 import (
 	"encoding/base64"
 	"encoding/json"
+	"maps"
 	"net"
 	"net/http"
 	"os"
@@ -43,13 +44,11 @@ func example(t *testing.T, name string, p patch) []byte {
 	return []byte(text)
 }
 
-// with copies a patch and adds to it.
-func (p patch) with(old, now string) patch {
-	c := patch{old: now}
-	for k, v := range p {
-		c[k] = v
-	}
-	return c
+// and is both patches.
+func (p patch) and(more patch) patch {
+	both := maps.Clone(p)
+	maps.Copy(both, more)
+	return both
 }
 
 // trustStore is a Java key store of scripts/services, as the API takes it.
@@ -80,26 +79,20 @@ type outcome struct {
 func TestExamples(t *testing.T) {
 	t.Parallel()
 	password := system.Need(t, "DIALTONE_TEST_PASSWORD")
-	mongo, maria := system.Need(t, "DIALTONE_TEST_MONGODB_ADDR"), system.Need(t, "DIALTONE_TEST_MARIADB_ADDR")
-	secret := patch{`"db_password":"********"`: `"db_password":"` + password + `"`}
-	const ddsHosts = "192.168.4.66:8635,192.168.4.83:8635"
-	second, dead := system.NewForward(t, mongo).Addr, system.FreeAddr(t)
-	port := `"db_port":` + portOf(t, "DIALTONE_TEST_MARIADB_ADDR")
-	host, _, err := net.SplitHostPort(maria)
+	mongo := system.Need(t, "DIALTONE_TEST_MONGODB_ADDR")
+	host, port, err := net.SplitHostPort(system.Need(t, "DIALTONE_TEST_MARIADB_ADDR"))
 	if err != nil {
 		t.Fatal(err)
 	}
+	login := patch{`"db_password":"********"`: `"db_password":"` + password + `"`}
+	second, dead := system.NewForward(t, mongo).Addr, system.FreeAddr(t)
+	members := func(list string) patch { return patch{"192.168.4.66:8635,192.168.4.83:8635": list} }
+	mysql := func(ip string) patch { return login.and(patch{ip: host, `"db_port":3306`: `"db_port":` + port}) }
 	broker := func(name string) patch { return patch{"192.168.0.140:9092": system.Need(t, name)} }
-	user := patch{`"db_user":"kafka"`: `"db_user":"dt_plain"`}
-	stores := broker("DIALTONE_TEST_KAFKA_SSL_ADDR").with("MIIEowIBAAKCAQEA", trustStore(t)).
-		with(`"trust_store_password":"********"`, `"trust_store_password":"`+password+`"`)
-	plain := broker("DIALTONE_TEST_KAFKA_PLAINONLY_ADDR")
-	for old, now := range user {
-		plain = plain.with(old, now)
-	}
-	for old, now := range secret {
-		plain = plain.with(old, now)
-	}
+	plain := login.and(broker("DIALTONE_TEST_KAFKA_PLAINONLY_ADDR")).and(patch{`"db_user":"kafka"`: `"db_user":"dt_plain"`})
+	stores := broker("DIALTONE_TEST_KAFKA_SSL_ADDR").and(patch{
+		"MIIEowIBAAKCAQEA": trustStore(t), `"trust_store_password":"********"`: `"trust_store_password":"` + password + `"`,
+	})
 
 	careful := system.Start(t, system.Options{})
 	trusting := system.Start(t, system.Options{Env: []string{"DIALTONE_ALLOW_RECOVERABLE_PASSWORD=true"}})
@@ -115,27 +108,27 @@ func TestExamples(t *testing.T) {
 		want       outcome
 	}{
 		{
-			"A, DDS as target", "a-dds-target.json", careful, secret.with(ddsHosts, mongo+","+second),
+			"A, DDS as target", "a-dds-target.json", careful, login.and(members(mongo + "," + second)),
 			outcome{Code: "ok", LoginSent: true, Mechanism: "SCRAM-SHA-256", Strict: true, Addresses: []string{"ok", "ok"}},
 		},
 		{
-			"A, its second address down", "a-dds-target.json", careful, secret.with(ddsHosts, mongo+","+dead),
+			"A, its second address down", "a-dds-target.json", careful, login.and(members(mongo + "," + dead)),
 			outcome{Code: "ok", LoginSent: true, Mechanism: "SCRAM-SHA-256", Addresses: []string{"ok", "connection_refused"}},
 		},
 		{
-			"A, its first address down", "a-dds-target.json", careful, secret.with(ddsHosts, dead+","+mongo),
+			"A, its first address down", "a-dds-target.json", careful, login.and(members(dead + "," + mongo)),
 			outcome{Code: "ok", LoginSent: true, Mechanism: "SCRAM-SHA-256", Addresses: []string{"connection_refused", "ok"}},
 		},
 		{
-			"A, with a wrong password", "a-dds-target.json", careful, patch{ddsHosts: mongo + "," + second},
+			"A, with a wrong password", "a-dds-target.json", careful, members(mongo + "," + second),
 			outcome{Code: "auth_failed", LoginSent: true, Mechanism: "SCRAM-SHA-256", Addresses: []string{"auth_failed"}},
 		},
 		{
-			"B, RDS for MySQL as target", "b-rds-mysql-target.json", careful, secret.with("192.168.0.131", host).with(`"db_port":3306`, port),
+			"B, RDS for MySQL as target", "b-rds-mysql-target.json", careful, mysql("192.168.0.131"),
 			outcome{Code: "ok", LoginSent: true, Mechanism: "mysql_native_password", Strict: true},
 		},
 		{
-			"C, MySQL as source", "c-mysql-source.json", careful, secret.with("192.168.0.27", host).with(`"db_port":3306`, port),
+			"C, MySQL as source", "c-mysql-source.json", careful, mysql("192.168.0.27"),
 			outcome{Code: "ok", LoginSent: true, Mechanism: "mysql_native_password", Strict: true},
 		},
 		{
