@@ -27,8 +27,8 @@ fmt: ## format all Go code
 generate: ## renew the generated code
 	go generate ./...
 
-services: ## private servers to test against (then see scripts/services env)
-	scripts/services up
+services: ## private servers to test against (KINDS="postgres redis" for some; then see scripts/services env)
+	scripts/services up $(KINDS)
 
 services-down: ## stop and remove them
 	scripts/services down
