@@ -63,8 +63,11 @@ func trustStore(t *testing.T) string {
 
 // outcome is what came of an example.
 type outcome struct {
-	Code      string
-	LoginSent bool
+	Code string
+	// PasswordSet says that a password was kept for the test: not one that is of
+	// no use to it.
+	PasswordSet bool
+	LoginSent   bool
 	// Mechanism is how the login was made.
 	Mechanism string
 	// Strict says that every address of a list passed; Addresses are their codes.
@@ -109,27 +112,27 @@ func TestExamples(t *testing.T) {
 	}{
 		{
 			"A, DDS as target", "a-dds-target.json", careful, login.and(members(mongo + "," + second)),
-			outcome{Code: "ok", LoginSent: true, Mechanism: "SCRAM-SHA-256", Strict: true, Addresses: []string{"ok", "ok"}},
+			outcome{Code: "ok", PasswordSet: true, LoginSent: true, Mechanism: "SCRAM-SHA-256", Strict: true, Addresses: []string{"ok", "ok"}},
 		},
 		{
 			"A, its second address down", "a-dds-target.json", careful, login.and(members(mongo + "," + dead)),
-			outcome{Code: "ok", LoginSent: true, Mechanism: "SCRAM-SHA-256", Addresses: []string{"ok", "connection_refused"}},
+			outcome{Code: "ok", PasswordSet: true, LoginSent: true, Mechanism: "SCRAM-SHA-256", Addresses: []string{"ok", "connection_refused"}},
 		},
 		{
 			"A, its first address down", "a-dds-target.json", careful, login.and(members(dead + "," + mongo)),
-			outcome{Code: "ok", LoginSent: true, Mechanism: "SCRAM-SHA-256", Addresses: []string{"connection_refused", "ok"}},
+			outcome{Code: "ok", PasswordSet: true, LoginSent: true, Mechanism: "SCRAM-SHA-256", Addresses: []string{"connection_refused", "ok"}},
 		},
 		{
 			"A, with a wrong password", "a-dds-target.json", careful, members(mongo + "," + second),
-			outcome{Code: "auth_failed", LoginSent: true, Mechanism: "SCRAM-SHA-256", Addresses: []string{"auth_failed"}},
+			outcome{Code: "auth_failed", PasswordSet: true, LoginSent: true, Mechanism: "SCRAM-SHA-256", Addresses: []string{"auth_failed"}},
 		},
 		{
 			"B, RDS for MySQL as target", "b-rds-mysql-target.json", careful, mysql("192.168.0.131"),
-			outcome{Code: "ok", LoginSent: true, Mechanism: "mysql_native_password", Strict: true},
+			outcome{Code: "ok", PasswordSet: true, LoginSent: true, Mechanism: "mysql_native_password", Strict: true},
 		},
 		{
 			"C, MySQL as source", "c-mysql-source.json", careful, mysql("192.168.0.27"),
-			outcome{Code: "ok", LoginSent: true, Mechanism: "mysql_native_password", Strict: true},
+			outcome{Code: "ok", PasswordSet: true, LoginSent: true, Mechanism: "mysql_native_password", Strict: true},
 		},
 		{
 			"D, Kafka in plain text", "d-kafka-plaintext.json", careful, broker("DIALTONE_TEST_KAFKA_ADDR"),
@@ -137,11 +140,11 @@ func TestExamples(t *testing.T) {
 		},
 		{
 			"E, PLAIN in plain text", "e-kafka-sasl-plaintext.json", careful, plain,
-			outcome{Code: "insecure_login_refused", Mechanism: "PLAIN"},
+			outcome{Code: "insecure_login_refused", PasswordSet: true, Mechanism: "PLAIN"},
 		},
 		{
 			"E, where it is permitted", "e-kafka-sasl-plaintext.json", trusting, plain,
-			outcome{Code: "ok", LoginSent: true, Mechanism: "PLAIN", Strict: true},
+			outcome{Code: "ok", PasswordSet: true, LoginSent: true, Mechanism: "PLAIN", Strict: true},
 		},
 		{
 			"F, Kafka over TLS", "f-kafka-ssl.json", careful, stores,
@@ -179,7 +182,9 @@ func TestExamples(t *testing.T) {
 
 func (d testDetail) outcome() outcome {
 	r := d.Report
-	o := outcome{Code: r.Code, LoginSent: r.LoginSent, Mechanism: r.Evidence.Mechanism, Strict: r.Strict, TLS: r.Evidence.TLS != nil}
+	o := outcome{
+		Code: r.Code, PasswordSet: d.Target.PasswordSet, LoginSent: r.LoginSent, Mechanism: r.Evidence.Mechanism, Strict: r.Strict, TLS: r.Evidence.TLS != nil,
+	}
 	for _, a := range r.Addresses {
 		o.Addresses = append(o.Addresses, a.Code)
 	}
@@ -220,7 +225,7 @@ func TestClusterExamples(t *testing.T) {
 		if len(tests) != 3 {
 			t.Fatalf("%d tests, want 3", len(tests))
 		}
-		want := outcome{Code: "ok", LoginSent: true, Mechanism: "SCRAM-SHA-256", Strict: true}
+		want := outcome{Code: "ok", PasswordSet: true, LoginSent: true, Mechanism: "SCRAM-SHA-256", Strict: true}
 		for i, test := range tests {
 			if diff := cmp.Diff(want, test.outcome()); diff != "" {
 				t.Errorf("object %d (-want +got):\n%s", i, diff)
@@ -256,8 +261,8 @@ func TestClusterExamples(t *testing.T) {
 			got = append(got, test.outcome())
 		}
 		want := []outcome{
-			{Code: "ok", LoginSent: true, Mechanism: "SCRAM-SHA-256", Strict: true},
-			{Code: "ok", LoginSent: true, Mechanism: "SCRAM-SHA-512", Strict: true, TLS: true},
+			{Code: "ok", PasswordSet: true, LoginSent: true, Mechanism: "SCRAM-SHA-256", Strict: true},
+			{Code: "ok", PasswordSet: true, LoginSent: true, Mechanism: "SCRAM-SHA-512", Strict: true, TLS: true},
 		}
 		if diff := cmp.Diff(want, got); diff != "" {
 			t.Errorf("outcomes (-want +got):\n%s", diff)
