@@ -35,6 +35,14 @@ const (
 	Cassandra    Engine = "cassandra"
 )
 
+// Engines lists them all.
+func Engines() []Engine {
+	return []Engine{
+		MySQL, Taurus, PostgreSQL, MongoDB, GaussDBv5, GaussDBv5HA, Kafka, Oracle,
+		Redis, RedisCluster, GaussRedis, SQLServer, Cassandra,
+	}
+}
+
 // Address is one host and port as the caller wrote them: a name or an IP
 // literal.
 type Address struct {

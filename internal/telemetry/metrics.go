@@ -230,7 +230,7 @@ func among(set []string, s string) string {
 }
 
 func engines() []string {
-	known := []probe.Engine{probe.MySQL, probe.Taurus, probe.PostgreSQL, probe.MongoDB, probe.GaussDBv5, probe.GaussDBv5HA, probe.Kafka, probe.Oracle}
+	known := probe.Engines()
 	names := make([]string, len(known))
 	for i, e := range known {
 		names[i] = string(e)

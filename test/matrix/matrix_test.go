@@ -91,7 +91,9 @@ func TestMatrix(t *testing.T) {
 		}
 	})
 	t.Cleanup(func() {
-		report(labels, outcomes)
+		if err := report(labels, outcomes); err != nil {
+			t.Error(err)
+		}
 		for _, fault := range judge(labels, outcomes) {
 			t.Error(fault)
 		}
@@ -170,9 +172,9 @@ func inversions(right outcome) []outcome {
 	return []outcome{code, phase, owner}
 }
 
-// report prints how often each expected code was answered with which, and the
-// share that is right.
-func report(labels []label, outcomes map[row]outcome) {
+// report writes how often each expected code was answered with which, and the
+// share that is right, to the file that DIALTONE_MATRIX_REPORT names or prints it.
+func report(labels []label, outcomes map[row]outcome) error {
 	var out strings.Builder
 	table := map[[2]string]int{}
 	right, all := map[string]int{}, map[string]int{}
@@ -198,5 +200,9 @@ func report(labels []label, outcomes map[row]outcome) {
 	for _, engine := range slices.Sorted(maps.Keys(all)) {
 		fmt.Fprintf(&out, "%-14s %3d of %3d right\n", engine, right[engine], all[engine])
 	}
-	_, _ = os.Stdout.WriteString(out.String())
+	if file := os.Getenv("DIALTONE_MATRIX_REPORT"); file != "" {
+		return os.WriteFile(file, []byte(out.String()), 0o600)
+	}
+	_, err := os.Stdout.WriteString(out.String())
+	return err
 }
