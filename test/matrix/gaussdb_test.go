@@ -32,7 +32,7 @@ func gaussdbCommon(dbType string) map[string]scenario {
 	forbidden := func(s *gaussdbtest.Server) **gaussdbtest.Failure { return &s.Forbidden }
 	locked := func(s *gaussdbtest.Server) **gaussdbtest.Failure { return &s.Locked }
 	b := gaussdbIs(dbType, nil)
-	encrypting := gaussdbIs(dbType, func(t *testing.T, s *gaussdbtest.Server) { s.TLS = identity(t, "server") })
+	encrypting := gaussdbIs(dbType, func(t *testing.T, s *gaussdbtest.Server) { s.TLS = identity(t) })
 	secured := base(encrypting.tls("ca.pem"))
 	return merge(b.network(), encrypting.certificates(), map[string]scenario{
 		"right":                    scenario(b),
@@ -64,7 +64,7 @@ func gaussdbScenarios() map[string]scenario {
 		"clear text, plain":       method(gaussdbtest.Clear),
 		"hostile iteration count": scenario(gaussdbIs("gaussdbv5", func(_ *testing.T, s *gaussdbtest.Server) { s.Iterations = 1_000_001 })),
 		"TLS demanded, plain": scenario(gaussdbIs("gaussdbv5", func(t *testing.T, s *gaussdbtest.Server) {
-			s.TLS, s.RequireTLS = identity(t, "server"), true
+			s.TLS, s.RequireTLS = identity(t), true
 		})),
 	})
 	return all

@@ -31,7 +31,7 @@ func oracleScenarios() map[string]scenario {
 		return scenario(is(func(_ *testing.T, s *oracletest.Server) { s.Error = number }))
 	}
 	b := is(nil)
-	tcps := is(func(t *testing.T, s *oracletest.Server) { s.TLS = identity(t, "server") })
+	tcps := is(func(t *testing.T, s *oracletest.Server) { s.TLS = identity(t) })
 	secured := base(tcps.tls("ca.pem"))
 	return merge(b.network(), tcps.certificates(), map[string]scenario{
 		"right": scenario(b),

@@ -19,11 +19,11 @@ const (
 	testDatabase = "dt_login"
 )
 
-// identity is a certificate of the tests' PKI for a server.
-func identity(t *testing.T, name string) *tls.Config {
+// identity is the tests' certificate for a server.
+func identity(t *testing.T) *tls.Config {
 	t.Helper()
 	dir := probetest.Need(t, "PKI")
-	pair, err := tls.LoadX509KeyPair(filepath.Join(dir, name+".pem"), filepath.Join(dir, name+".key"))
+	pair, err := tls.LoadX509KeyPair(filepath.Join(dir, "server.pem"), filepath.Join(dir, "server.key"))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -13,7 +13,7 @@ import (
 func sqlserverScenarios() map[string]scenario {
 	is := func(change func(*sqlservertest.Config)) base {
 		return func(t *testing.T) batch.Endpoint {
-			c := sqlservertest.Config{User: testUser, Password: testPassword, Database: testDatabase, TLS: identity(t, "server")}
+			c := sqlservertest.Config{User: testUser, Password: testPassword, Database: testDatabase, TLS: identity(t)}
 			if change != nil {
 				change(&c)
 			}

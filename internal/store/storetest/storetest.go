@@ -17,8 +17,7 @@ import (
 type Store interface {
 	Batches
 	batch.KeyStore
-	batch.Remover
-	batch.Forgetter
+	Housekeeping
 	JobReader
 	JobWriter
 	Insides
@@ -32,6 +31,12 @@ type Batches interface {
 	batch.Reader
 	batch.Ender
 	batch.Announcer
+}
+
+// Housekeeping is what keeps a store from growing.
+type Housekeeping interface {
+	batch.Remover
+	batch.Forgetter
 }
 
 // JobReader reads jobs.
