@@ -50,7 +50,8 @@ mariadb_home() { # DIRECTORY: certificates and an empty database
   cp "$dir/pki/"{server.pem,server.key,ca.pem} "$home/"
   chmod 0600 "$home/server.key"
   give mysql "$home"
-  (cd / && as mysql mariadb-install-db --no-defaults --datadir="$home/data" \
+  # A temporary directory of its own: two of these at once would take each other's tables.
+  (cd / && as mysql mariadb-install-db --no-defaults --datadir="$home/data" --tmpdir="$home" \
     --auth-root-authentication-method=normal --skip-test-db --skip-name-resolve --innodb-log-file-size=16M) \
     >"$dir/log/${home##*/}_init.log" 2>&1 ||
     { tail -n 15 "$dir/log/${home##*/}_init.log" >&2; die "mariadb-install-db failed"; }
