@@ -19,7 +19,17 @@ update tests
        lease_id = null, lease_until = null,
        seq = (select b.total - b.open + 1 from batches b where b.id = tests.batch_id)
  where id = ?1 and finished_at is null and (?4 is null or lease_id = ?4)
-returning batch_id`
+returning batch_id, followed`
+
+type finished struct {
+	batchID  string
+	followed bool
+}
+
+func scanFinished(r row) (f finished, err error) {
+	err = r.Scan(&f.batchID, &f.followed)
+	return f, err
+}
 
 const countOff = `
 update batches
@@ -41,17 +51,20 @@ func endTest(
 			return false, nil, translate(err)
 		}
 	}
-	of, err := collect(ctx, tx, text, finishTest, testID, now, encoded, leaseID)
+	of, err := collect(ctx, tx, scanFinished, finishTest, testID, now, encoded, leaseID)
 	if err != nil || len(of) == 0 {
 		return false, nil, err
 	}
 	var c batch.Completion
 	var none bool
-	if err := tx.QueryRowContext(ctx, countOff, of[0], now).Scan(&c.BatchID, &c.ReplyTo, &none); err != nil {
+	if err := tx.QueryRowContext(ctx, countOff, of[0].batchID, now).Scan(&c.BatchID, &c.ReplyTo, &none); err != nil {
 		return false, nil, translate(err)
 	}
 	if none {
 		return true, []batch.Completion{c}, nil
+	}
+	if !of[0].followed {
+		return true, nil, nil
 	}
 	report.SameAs = testID
 	complete, err = endLike(ctx, tx, now, sameAsTest, testID, report)

@@ -19,10 +19,17 @@ import (
 type candidate struct {
 	id, peers, account, credentials string
 	force                           bool
+	// suspect says that something may stand against it: a probe at one of its
+	// endpoints, an entry in the ledger, a rest. Most have none of it.
+	suspect bool
 }
 
 const selectCandidate = `
-select id, coalesce(peers, '[]'), coalesce(account, ''), coalesce(credentials, '[]'), force
+select id, coalesce(peers, '[]'), coalesce(account, ''), coalesce(credentials, '[]'), force,
+       exists (select 1 from tests r where r.lease_id is not null and r.peer in (select value from json_each(tests.peers)))
+       or exists (select 1 from tests r where r.lease_id is not null and json_array_length(r.peers) > 1)
+       or exists (select 1 from logins o where o.peer in (select value from json_each(tests.peers)) and o.account = tests.account)
+       or exists (select 1 from rests e where e.peer in (select value from json_each(tests.peers)))
   from tests
  where id = ?1
    and finished_at is null
@@ -33,7 +40,7 @@ select id, coalesce(peers, '[]'), coalesce(account, ''), coalesce(credentials, '
    and (lease_until is null or lease_until < ?2)`
 
 func scanCandidate(r row) (c candidate, err error) {
-	err = r.Scan(&c.id, &c.peers, &c.account, &c.credentials, &c.force)
+	err = r.Scan(&c.id, &c.peers, &c.account, &c.credentials, &c.force, &c.suspect)
 	return c, err
 }
 
@@ -134,6 +141,9 @@ func admit(ctx context.Context, tx *sql.Tx, now int64, claim batch.Claim) (admit
 		return false, nil, err
 	}
 	c := found[0]
+	if !c.suspect {
+		return true, nil, nil
+	}
 	if refusal, err = c.refusal(ctx, tx, now, claim.Limits); err != nil || refusal != nil {
 		return err == nil, refusal, err
 	}
