@@ -53,7 +53,7 @@ func TestFerretDB(t *testing.T) {
 		}, probe.CodeTLSUntrusted, probe.PhaseTLS, 0, "", ""},
 		{"plain to TLS", encrypted, "dt_sha256", "", "", nil, probe.CodeClosedNoReply, probe.PhaseProtocol, 0, "", ""},
 		{"TLS to plain", server, "dt_sha256", "", ca, nil, probe.CodeClosedNoReply, probe.PhaseProtocol, 0, "", ""},
-		{"no client certificate", mutual, "dt_sha256", "", ca, nil, probe.CodeTLSClientCertRejected, probe.PhaseTLS, 0, "", ""},
+		{"no client certificate", mutual, "dt_sha256", "", ca, nil, probe.CodeTLSClientCertRequired, probe.PhaseTLS, 0, "", ""},
 		{"PostgreSQL", "POSTGRES_ADDR", "dt_sha256", "", "", nil, probe.CodeClosedNoReply, probe.PhaseProtocol, 0, "", ""},
 		{"MySQL", "MARIADB_ADDR", "dt_sha256", "", "", nil, probe.CodeProtocolMismatch, probe.PhaseProtocol, 0, "", ""},
 	} {

@@ -94,7 +94,8 @@ func TestRedis(t *testing.T) {
 		{"a cluster that serves nothing", "REDIS_DOWN_ADDR", "", "", "", func(t *probe.Target) { nothing(t); t.Engine = probe.RedisCluster }, probe.CodeDatabaseUnavailable, probe.PhaseSession, 0, map[string]string{
 			"redis_mode": "cluster", "role": "master", "login_needed": "false", "cluster_state": "fail", "cluster_slots": "0", "cluster_nodes": "0",
 		}},
-		{"PostgreSQL", "POSTGRES_ADDR", "", "", "", nothing, probe.CodeProtocolMismatch, probe.PhaseProtocol, 0, nil},
+		// It hangs up on what it cannot read, without a word.
+		{"PostgreSQL", "POSTGRES_ADDR", "", "", "", nothing, probe.CodeClosedNoReply, probe.PhaseProtocol, 0, nil},
 		{"MariaDB", "MARIADB_PLAIN_ADDR", "", "", "", nothing, probe.CodeProtocolMismatch, probe.PhaseProtocol, 0, nil},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
