@@ -178,7 +178,7 @@ func TestCancelAnswersWhoWaits(t *testing.T) {
 	good := system.MariaDB(t, "dt_native")
 	entries := []system.Entry{good.With(system.Entry{"id": "ok"})}
 	for i := range 4 { // two of them run, two wait for a place
-		entries = append(entries, good.At(t, pit.Addr).With(system.Entry{"id": fmt.Sprintf("pit-%d", i)}))
+		entries = append(entries, good.At(t, pit.Addr).With(system.Entry{"id": fmt.Sprintf("pit-%d", i), "db_user": fmt.Sprintf("dt_%d", i)}))
 	}
 	waiting := call(context.Background(), one, map[string]any{"jobs": entries})
 	system.Eventually(t, system.WaitForServers, "two probes hang, one is over", func() bool {
