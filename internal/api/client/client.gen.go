@@ -295,6 +295,24 @@ func (e EntryResultState) Valid() bool {
 	}
 }
 
+// Defines values for EventEvent.
+const (
+	EventEventDone EventEvent = "done"
+	EventEventTest EventEvent = "test"
+)
+
+// Valid indicates whether the value is a known member of the EventEvent enum.
+func (e EventEvent) Valid() bool {
+	switch e {
+	case EventEventDone:
+		return true
+	case EventEventTest:
+		return true
+	default:
+		return false
+	}
+}
+
 // Defines values for JobDirection.
 const (
 	Down   JobDirection = "down"
@@ -1113,6 +1131,19 @@ type Error struct {
 	// RequestID The same as X-Request-Id.
 	RequestID string `json:"request_id,omitempty,omitzero"`
 }
+
+// Event One event of the stream, by the names of its lines.
+type Event struct {
+	// Data A Test or a Batch, encoded as a string.
+	Data  string     `json:"data"`
+	Event EventEvent `json:"event"`
+
+	// ID The `seq` of the Test; absent with done.
+	ID string `json:"id,omitempty,omitzero"`
+}
+
+// EventEvent defines model for Event.Event.
+type EventEvent string
 
 // Evidence What was seen on the way. Foreign texts are scrubbed of secrets and cut.
 type Evidence = probe.Evidence
