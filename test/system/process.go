@@ -204,3 +204,23 @@ func tail(s string, n int) string {
 	}
 	return s
 }
+
+// Memory is how many bytes of memory the process has in use, as the kernel counts them.
+func (p *Process) Memory(t *testing.T) int64 {
+	t.Helper()
+	status, err := os.ReadFile("/proc/" + strconv.Itoa(p.cmd.Process.Pid) + "/status")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for line := range strings.Lines(string(status)) {
+		if rest, ok := strings.CutPrefix(line, "VmRSS:"); ok {
+			kilobytes, err := strconv.ParseInt(strings.TrimSuffix(strings.TrimSpace(rest), " kB"), 10, 64)
+			if err != nil {
+				t.Fatal(err)
+			}
+			return kilobytes << 10
+		}
+	}
+	t.Fatal("the kernel does not say how much memory the process has")
+	return 0
+}
