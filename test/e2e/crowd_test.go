@@ -53,7 +53,7 @@ func dial(t *testing.T, s *system.System, say string) net.Conn {
 
 // TestCrowd: whoever comes to stop the door up with connections, headers or
 // bodies takes little memory, and others are served meanwhile.
-func TestCrowd(t *testing.T) {
+func TestCrowd(t *testing.T) { //nolint:paralleltest // it measures
 	s := system.Start(t, system.Options{Env: []string{
 		"DIALTONE_JOBS=any", "DIALTONE_RATE_LIMIT=0", "DIALTONE_BACKLOG=5000", "DIALTONE_BODY_LIMIT=1MiB", "DIALTONE_BODY_MEMORY=8MiB",
 	}})
