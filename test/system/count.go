@@ -27,7 +27,7 @@ const (
 func NewCounter(t *testing.T, to, mark string) *Counter {
 	t.Helper()
 	c := &Counter{mark: []byte(mark)}
-	c.Addr = serve(t, func(in net.Conn) {
+	c.Addr = Serve(t, func(in net.Conn) {
 		out, err := net.Dial("tcp", to)
 		if err != nil {
 			return

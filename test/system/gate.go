@@ -26,8 +26,8 @@ type Gate struct {
 func NewGate(t *testing.T, to string) *Gate {
 	t.Helper()
 	g := &Gate{release: make(chan struct{})}
-	g.Addr = serve(t, func(c net.Conn) { g.pass(c, to) })
-	t.Cleanup(g.Release) // before serve waits for them
+	g.Addr = Serve(t, func(c net.Conn) { g.pass(c, to) })
+	t.Cleanup(g.Release) // before Serve waits for them
 	return g
 }
 

@@ -95,6 +95,9 @@ func (p *Process) Kill() {
 // Signal sends a signal; a process that has ended does not mind.
 func (p *Process) Signal(s syscall.Signal) { _ = p.cmd.Process.Signal(s) }
 
+// PID is the number that the kernel knows it by; names of processes hold it.
+func (p *Process) PID() int { return p.cmd.Process.Pid }
+
 // Exited says whether the process has ended, and how.
 func (p *Process) Exited() (ended bool, err error) {
 	select {

@@ -142,9 +142,10 @@ type System struct {
 	// AuthFile is the list of callers.
 	AuthFile string
 
-	dir   string
-	env   []string
-	redis *queue.Redis
+	dir    string
+	env    []string
+	redis  *queue.Redis
+	number int // of the Redis database
 }
 
 // Options of Start; the zero value is one worker and registered jobs only.
@@ -153,6 +154,9 @@ type Options struct {
 	Workers int
 	// Env is added to both binaries'.
 	Env []string
+	// Postgres (a DSN) and Redis (an address) are servers of the test's own.
+	// Default: those of scripts/services.
+	Postgres, Redis string
 }
 
 // Start starts everything and waits until it is ready.
@@ -170,8 +174,14 @@ func Start(t *testing.T, o Options) *System {
 func Prepare(t *testing.T, o Options) *System {
 	t.Helper()
 	s := &System{T: t, dir: t.TempDir(), Client: &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: 32}}}
-	s.database()
-	s.queue()
+	if o.Postgres == "" {
+		o.Postgres = Need(t, "DIALTONE_TEST_POSTGRES_DSN")
+	}
+	if o.Redis == "" {
+		o.Redis = Need(t, "DIALTONE_TEST_REDIS_ADDR")
+	}
+	s.database(o.Postgres)
+	s.queue(o.Redis, s.reserve(o.Postgres))
 	s.files()
 	s.env = append(s.env, o.Env...)
 	Run(t, s.env, "dialtone", "migrate")
@@ -179,9 +189,8 @@ func Prepare(t *testing.T, o Options) *System {
 }
 
 // database makes a Postgres database and drops it at the end.
-func (s *System) database() {
+func (s *System) database(admin string) {
 	s.T.Helper()
-	admin := Need(s.T, "DIALTONE_TEST_POSTGRES_DSN")
 	cfg, err := pgx.ParseConfig(admin)
 	if err != nil {
 		s.T.Fatal(err)
@@ -209,27 +218,25 @@ func (s *System) database() {
 
 // queue takes an empty Redis database that no other system has, whichever test
 // binary started it.
-func (s *System) queue() {
+func (s *System) queue(addr string, number int) {
 	s.T.Helper()
-	addr := Need(s.T, "DIALTONE_TEST_REDIS_ADDR")
-	number := s.reserve()
-	url := func(addr string) string { return fmt.Sprintf("redis://%s/%d", addr, number) }
 	var err error
-	if s.redis, err = queue.Connect(queue.Config{URL: secret.New(url(addr))}); err != nil {
+	if s.redis, err = queue.Connect(queue.Config{URL: secret.New(fmt.Sprintf("redis://%s/%d", addr, number))}); err != nil {
 		s.T.Fatal(err)
 	}
 	s.T.Cleanup(func() { _ = s.redis.Close() })
 	s.FlushRedis()
 	s.Redis = NewForward(s.T, addr)
-	s.env = append(s.env, "DIALTONE_REDIS_URL="+url(s.Redis.Addr))
+	s.number = number
+	s.env = append(s.env, "DIALTONE_REDIS_URL="+s.RedisURL(s.Redis))
 }
 
 // reserve takes the number of a Redis database until the test ends, by a lock
 // in Postgres, which does not outlive this process. Number 0 is for the tests
 // of packages.
-func (s *System) reserve() int {
+func (s *System) reserve(admin string) int {
 	s.T.Helper()
-	conn, err := pgx.Connect(s.T.Context(), Need(s.T, "DIALTONE_TEST_POSTGRES_DSN"))
+	conn, err := pgx.Connect(s.T.Context(), admin)
 	if err != nil {
 		s.T.Fatal(err)
 	}
@@ -250,6 +257,9 @@ func (s *System) reserve() int {
 	})
 	return number
 }
+
+// RedisURL is the system's Redis database by another way than Redis.
+func (s *System) RedisURL(way *Forward) string { return fmt.Sprintf("redis://%s/%d", way.Addr, s.number) }
 
 // files writes what the binaries read: keys, callers, allow-list.
 func (s *System) files() {
@@ -398,4 +408,22 @@ func (s *System) Processed() int {
 		total += d.Processed
 	}
 	return total
+}
+
+// Unfinished counts the tasks that Redis still holds, by queue and state,
+// where there are any. It may be some seconds old.
+func (s *System) Unfinished() (map[string]int, error) {
+	depths, err := s.redis.Depths(s.T.Context())
+	if err != nil {
+		return nil, err
+	}
+	held := map[string]int{}
+	for _, d := range depths {
+		for state, n := range d.Sizes {
+			if n > 0 && state != "completed" {
+				held[d.Queue+" "+state] = n
+			}
+		}
+	}
+	return held, nil
 }

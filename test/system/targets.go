@@ -119,7 +119,7 @@ type Pit struct {
 func NewPit(t *testing.T) *Pit {
 	t.Helper()
 	p := &Pit{}
-	p.Addr = serve(t, func(c net.Conn) {
+	p.Addr = Serve(t, func(c net.Conn) {
 		p.count(1)
 		defer p.count(-1)
 		_, _ = io.Copy(io.Discard, c)
@@ -148,9 +148,9 @@ func (p *Pit) Ever() int {
 	return p.ever
 }
 
-// serve calls handle with each connection, and closes all at the end of the
+// Serve calls handle with each connection, and closes all at the end of the
 // test.
-func serve(t *testing.T, handle func(net.Conn)) (addr string) {
+func Serve(t *testing.T, handle func(net.Conn)) (addr string) {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {

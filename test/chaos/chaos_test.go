@@ -1,0 +1,73 @@
+package chaos_test
+
+import (
+	"math/rand/v2"
+	"testing"
+	"time"
+
+	"dialtone/test/system"
+)
+
+// The time limits of the run, short enough for faults to outlast them.
+const (
+	lease = 3500 * time.Millisecond // probe and slack
+	wait  = 10 * time.Second
+	// late is how long after its deadline a test may be finished, and its
+	// caller answered.
+	late = 2 * time.Second
+	// endpoints of each kind of target.
+	endpoints = 24
+)
+
+func settings() []string {
+	return []string{
+		"DIALTONE_JOBS=any", "DIALTONE_CONNECT_TIMEOUT=1s", "DIALTONE_PROBE_TIMEOUT=3s", "DIALTONE_LEASE_SLACK=500ms",
+		"DIALTONE_TASK_SLACK=1s", "DIALTONE_WAIT=10s", "DIALTONE_ASYNC_TIMEOUT=20s", "DIALTONE_POSTGRES_CONNECT_TIMEOUT=1s",
+		"DIALTONE_ALLOW_RECOVERABLE_PASSWORD=true",
+	}
+}
+
+// TestChaos breaks everything in turn while batches come in.
+func TestChaos(t *testing.T) {
+	t.Parallel()
+	seed := *seed
+	if seed == 0 {
+		seed = rand.Uint64()
+	}
+	t.Logf("again with: -chaos.seed=%d -chaos.duration=%s", seed, *duration)
+
+	c := &chaos{t: t, rng: rand.New(rand.NewPCG(seed, 0)), redis: newRedis(t), postgres: newPostgres(t), apiAddr: system.FreeAddr(t), injected: map[string]int{}}
+	c.s = system.Prepare(t, system.Options{Postgres: c.postgres.dsn, Redis: c.redis.addr, Env: settings()})
+	ways := func() *member {
+		return &member{postgres: system.NewForward(t, c.postgres.addr), redis: system.NewForward(t, c.redis.addr)}
+	}
+	c.api = ways()
+	c.startAPI()
+	for range 3 {
+		w := ways()
+		c.workers = append(c.workers, w)
+		c.startWorker(w)
+	}
+
+	// The callers have a copy: the original changes with every api.
+	calls := *c.s
+	m := &stream{t: t, s: &calls, targets: newTargets(t, endpoints), gone: c.gone}
+	stop := make(chan struct{})
+	m.run(seed, stop)
+	c.run(time.Now().Add(*duration))
+	close(stop)
+	m.calling.Wait()
+
+	c.verify(m)
+	for _, f := range c.faults() {
+		if c.injected[f.name] == 0 {
+			t.Errorf("not injected: %s", f.name)
+		}
+	}
+	if c.killedIn == 0 {
+		t.Error("no worker was killed between a login mark and its report")
+	}
+	if c.sleptOver == 0 {
+		t.Error("no worker slept through a lease")
+	}
+}
