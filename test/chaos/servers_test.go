@@ -8,6 +8,7 @@ import (
 	"os/exec"
 	"os/user"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"sync"
 	"syscall"
@@ -91,7 +92,11 @@ func (r *redisServer) fill() (free func()) {
 		r.t.Error("Redis could not be filled to its limit")
 	}
 	return func() {
-		if err := r.client.FlushDB(ctx).Err(); err != nil {
+		err := r.client.FlushDB(ctx).Err()
+		for end := time.Now().Add(system.WaitForServers); err != nil && time.Now().Before(end); err = r.client.FlushDB(ctx).Err() {
+			time.Sleep(50 * time.Millisecond) // it is being restarted
+		}
+		if err != nil {
 			r.t.Errorf("empty Redis: %v", err)
 		}
 	}
@@ -119,8 +124,7 @@ func newPostgres(t *testing.T) *postgresServer {
 		t.FailNow()
 	}
 	bin := filepath.Dir(found[len(found)-1])
-	// Not t.TempDir, which nobody else may enter, and Postgres refuses root.
-	home, err := os.MkdirTemp("", "dialtone-chaos-")
+	home, err := os.MkdirTemp("", "dialtone-chaos-") //nolint:usetesting // nobody else may enter t.TempDir, and Postgres refuses root
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -161,7 +165,7 @@ func unprivileged(t *testing.T, home string) []string {
 	}
 	// The capacity ends here, so that nobody appends over another's words.
 	as := []string{system.Program(t, "setpriv"), "--reuid=" + who.Uid, "--regid=" + who.Gid, "--clear-groups", "--"}
-	return as[:len(as):len(as)]
+	return slices.Clip(as)
 }
 
 func (p *postgresServer) start() {

@@ -259,7 +259,9 @@ func (s *System) reserve(admin string) int {
 }
 
 // RedisURL is the system's Redis database by another way than Redis.
-func (s *System) RedisURL(way *Forward) string { return fmt.Sprintf("redis://%s/%d", way.Addr, s.number) }
+func (s *System) RedisURL(way *Forward) string {
+	return fmt.Sprintf("redis://%s/%d", way.Addr, s.number)
+}
 
 // files writes what the binaries read: keys, callers, allow-list.
 func (s *System) files() {
