@@ -80,7 +80,7 @@ postgres_start() { # NAME SETTING...
   ! running "$name" || return 0
   [[ -n ${DIALTONE_SERVICES_DURABLE:-} ]] || durable=(-c fsync=off -c synchronous_commit=on)
   spawn "$name" postgres "$bin/postgres" -D "$dir/$name/data" -p "${PORT[$name]}" -k "$dir/$name" \
-    -c listen_addresses=127.0.0.1 -c max_connections=200 -c shared_buffers=64MB \
+    -c listen_addresses=127.0.0.1 -c max_connections=400 -c shared_buffers=64MB \
     -c 'log_line_prefix=%m [%p] %q%u@%d ' "${durable[@]}" "$@"
 }
 

@@ -5,6 +5,7 @@ import (
 	"slices"
 	"sync"
 	"sync/atomic"
+	"testing"
 	"time"
 
 	"dialtone/internal/batch"
@@ -178,9 +179,14 @@ func (e env) together(n int, do func(ctx context.Context, i int) error) {
 	}
 }
 
-// raceLastTwo finishes the last two tests of a batch at once, a thousand times.
+// raceLastTwo finishes the last two tests of a batch at once, a thousand times,
+// or a hundred times where the run is to be short.
 func raceLastTwo(e env) {
-	const rounds, lanes = 1000, 4
+	const lanes = 4
+	rounds := 1000
+	if testing.Short() {
+		rounds = 100
+	}
 	e.together(lanes, func(ctx context.Context, _ int) error {
 		for range rounds / lanes {
 			b := e.newBatch(2)
