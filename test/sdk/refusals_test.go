@@ -17,7 +17,8 @@ import (
 // touched by it.
 func TestFailures(t *testing.T) {
 	t.Parallel()
-	s := system.Start(t, system.Options{})
+	// The same wrong passwords are sent again on purpose.
+	s := system.Start(t, system.Options{Env: []string{"DIALTONE_LOGIN_REPEAT_AFTER=0s", "DIALTONE_LOGIN_REFUSALS=100"}})
 	for _, tt := range []struct {
 		name   string
 		caller caller
