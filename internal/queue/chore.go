@@ -20,6 +20,11 @@ type ChoreConfig struct {
 	Every time.Duration
 }
 
+// choreInterval is about how often an idle process looks whether there is a
+// chore to do: a compromise between what that costs Redis and how long a stop
+// takes.
+const choreInterval = 500 * time.Millisecond
+
 // Chore is something that is done once in each window of time, by one of all
 // the processes that have it. Each of them enqueues it, under an id that names
 // the window; one enqueue wins, and the id stays taken until the window is over.
@@ -43,8 +48,9 @@ func (c *Chore) Run(ctx context.Context) error {
 	server := asynq.NewServerFromRedisClient(c.redis.client, asynq.Config{
 		Concurrency: 1,
 		Queues:      map[string]int{c.queue(): 1},
-		// Nobody waits for a chore, and an idle worker should cost Redis little.
-		TaskCheckInterval:        min(5*time.Second, c.every/4),
+		// asynq sleeps for up to one and a half of these between two looks, also
+		// when it is told to stop.
+		TaskCheckInterval:        choreInterval,
 		DelayedTaskCheckInterval: c.every,
 		ShutdownTimeout:          time.Second,
 		BaseContext:              func() context.Context { return ctx },

@@ -83,3 +83,30 @@ func TestChoreIsCutOff(t *testing.T) {
 		})
 	}
 }
+
+// A process that has nothing to do stops without waiting for the next look.
+func TestChoreStopsWhenIdle(t *testing.T) {
+	t.Parallel()
+	for name, start := range servers() {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			done := make(chan struct{}, 1)
+			c := queue.NewChore(slog.New(slog.DiscardHandler), start(t), func(context.Context) { done <- struct{}{} },
+				queue.ChoreConfig{Name: network(), Every: time.Minute})
+			ctx, stop := context.WithCancel(t.Context())
+			ended := make(chan error, 1)
+			go func() { ended <- c.Run(ctx) }()
+			<-done // from here on asynq sleeps between looks
+			stop()
+			select {
+			case err := <-ended:
+				if err != nil {
+					t.Error(err)
+				}
+			case <-time.After(2 * time.Second):
+				t.Error("an idle chore has not stopped after 2 s")
+				<-ended
+			}
+		})
+	}
+}

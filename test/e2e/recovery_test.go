@@ -209,7 +209,7 @@ func TestCallerThatGoesAwayDoesNotStopItsBatch(t *testing.T) {
 // another one makes them.
 func TestGracefulStop(t *testing.T) {
 	t.Parallel()
-	s := system.Start(t, system.Options{Workers: 1, Env: []string{"DIALTONE_JOBS=any", "DIALTONE_PROBE_TIMEOUT=15s", "DIALTONE_CONNECT_TIMEOUT=1s"}})
+	s := system.Start(t, system.Options{Workers: 1, Env: []string{"DIALTONE_JOBS=any", "DIALTONE_PROBE_TIMEOUT=6s", "DIALTONE_CONNECT_TIMEOUT=1s"}})
 	a := s.Must(http.MethodPost, "/jobs/batch-connection", map[string]any{
 		"jobs": []system.Entry{system.MariaDB(t, "dt_native").At(t, system.Tarpit(t))},
 	}, "Prefer", "respond-async")
@@ -220,14 +220,14 @@ func TestGracefulStop(t *testing.T) {
 	system.Eventually(t, system.WaitForServers, "the test runs", func() bool { return running(s) == 1 })
 	began := time.Now()
 	s.Workers[0].Stop(t)
-	if took := time.Since(began); took > 10*time.Second {
+	if took := time.Since(began); took > 5*time.Second {
 		t.Errorf("the stop took %s: the probe was waited for instead of handed back", took)
 	}
 	if got := detail(s, id).tests()[0]; got.State == "done" || got.Probes != 0 {
 		t.Errorf("after the stop the test is %s with %d probes, want it handed back and not counted", got.State, got.Probes)
 	}
 	s.StartWorker()
-	system.Eventually(t, 60*time.Second, "the other worker has made the probe", func() bool { return detail(s, id).State == "done" })
+	system.Eventually(t, 30*time.Second, "the other worker has made the probe", func() bool { return detail(s, id).State == "done" })
 	if got := detail(s, id).tests()[0].Report.Code; got != "timeout_no_reply" {
 		t.Errorf("verdict %s, want timeout_no_reply", got)
 	}
