@@ -1,7 +1,6 @@
 package redis_test
 
 import (
-	"crypto/x509"
 	"net"
 	"strings"
 	"sync"
@@ -43,50 +42,41 @@ func (h *heard) all() []string {
 	return h.commands
 }
 
-// A password goes to a server that has proven to be the one meant, by its name
-// or by a certificate of the caller's own authority; else only where it is
-// permitted.
+// Every password of Redis can be read by the server. Where that is permitted, it
+// goes to any.
 func TestPasswordByProof(t *testing.T) {
 	t.Parallel()
-	elsewhere := func(c *x509.Certificate) { c.IPAddresses, c.DNSNames = nil, []string{"elsewhere.example"} }
-	own := probetest.NewAuthority(t)
-	const refused, ok = probe.CodeInsecureLogin, probe.CodeOK
-	for _, tc := range []struct {
-		name      string
-		authority *probetest.Authority
-		change    func(*x509.Certificate)
-		tls       *probe.TLS
-		cfg       redis.Config
-		code      probe.Code
-	}{
-		{"plain", nil, nil, nil, redis.Config{}, refused},
-		{"plain, permitted", nil, nil, nil, lenient, ok},
-		{"system's roots, another name", public, elsewhere, &probe.TLS{Verify: probe.VerifyCA}, redis.Config{}, refused},
-		{"system's roots, another name, permitted", public, elsewhere, &probe.TLS{Verify: probe.VerifyCA}, lenient, ok},
-		{"system's roots, by default", public, nil, &probe.TLS{}, redis.Config{}, refused},
-		{"system's roots and the name", public, nil, &probe.TLS{Verify: probe.VerifyFull}, redis.Config{}, ok},
-		{"system's roots, the wrong name", public, elsewhere, &probe.TLS{Verify: probe.VerifyFull}, lenient, probe.CodeTLSNameMismatch},
-		{"own authority, another name", own, elsewhere, &probe.TLS{Verify: probe.VerifyCA, Certificate: own.PEM()}, redis.Config{}, ok},
-		{"own authority, not asked", own, nil, &probe.TLS{Verify: probe.VerifyNone, Certificate: own.PEM()}, redis.Config{}, refused},
-	} {
-		t.Run(tc.name, func(t *testing.T) {
+	type trial struct {
+		probetest.Proof
+		cfg redis.Config
+	}
+	trials := []trial{
+		{probetest.Proof{Name: "plain", Code: probe.CodeInsecureLogin}, redis.Config{}},
+		{probetest.Proof{Name: "plain, permitted", Code: probe.CodeOK}, lenient},
+	}
+	for _, proof := range probetest.Proofs(t, public) {
+		trials = append(trials, trial{proof, redis.Config{}})
+		proof.Name += ", permitted"
+		if proof.Code == probe.CodeInsecureLogin {
+			proof.Code = probe.CodeOK
+		}
+		trials = append(trials, trial{proof, lenient})
+	}
+	for _, tc := range trials {
+		t.Run(tc.Name, func(t *testing.T) {
 			t.Parallel()
 			log := &heard{}
 			fake := &redistest.Server{Users: map[string]string{probetest.User: probetest.Password}, OnCommand: log.command}
-			s := probetest.Serve(t, func(_ *probetest.Server, conn net.Conn) {
-				if tc.authority == nil {
-					serve(fake, conn, nil)
-					return
-				}
-				serve(fake, conn, tc.authority.Server(t, tc.change))
-			})
+			s := probetest.Serve(t, func(_ *probetest.Server, conn net.Conn) { serve(fake, conn, tc.Config) })
 			goal := target(s, probe.Redis)
-			goal.TLS = tc.tls
+			if tc.Config != nil {
+				goal.TLS = &tc.TLS
+			}
 			r := run(t, tc.cfg, goal, probetest.Timeout)
 			s.Wait(t)
 			got := strings.Contains(strings.Join(log.all(), "\n"), probetest.Password)
-			if r.Code != tc.code || got != (tc.code == ok) || r.LoginSent != got {
-				t.Errorf("Run() = %s in %q, login sent %v, the server got the password: %v; want %s", r.Code, r.Phase, r.LoginSent, got, tc.code)
+			if r.Code != tc.Code || got != tc.Shown() || r.LoginSent != got {
+				t.Errorf("Run() = %s in %q, login sent %v, the server got the password: %v; want %s", r.Code, r.Phase, r.LoginSent, got, tc.Code)
 			}
 		})
 	}
