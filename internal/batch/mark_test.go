@@ -69,9 +69,17 @@ func TestLoginMarksGather(t *testing.T) {
 			}
 		})
 	}
-	<-store.begun
+	handled := make(chan struct{})
+	go func() {
+		handling.Wait()
+		close(handled)
+	}()
+	select {
+	case <-store.begun:
+	case <-handled: // nobody came as far as a mark
+	}
 	close(store.first)
-	handling.Wait()
+	<-handled
 	for i, test := range b.tests(id) {
 		if test.Report == nil || !test.Report.OK() || test.LoginAt == nil {
 			t.Errorf("test %d: report %v, login at %v", i, test.Report, test.LoginAt)

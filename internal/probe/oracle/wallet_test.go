@@ -1,6 +1,7 @@
 package oracle_test
 
 import (
+	"crypto/tls"
 	"crypto/x509"
 	"encoding/base64"
 	"encoding/pem"
@@ -14,11 +15,11 @@ import (
 	"dialtone/internal/secret"
 )
 
-// wallet is an ewallet.p12: the authority's certificate, and a client's key
-// with its own.
-func wallet(t *testing.T, authority *probetest.Authority, password string) secret.Text {
+// wallet is an ewallet.p12: the certificate of the authority that signs the
+// server's, and a client's key whose certificate the issuer signed.
+func wallet(t *testing.T, authority, issuer *probetest.Authority, password string) secret.Text {
 	t.Helper()
-	client := authority.Server(t, func(c *x509.Certificate) {
+	client := issuer.Server(t, func(c *x509.Certificate) {
 		c.IPAddresses, c.ExtKeyUsage = nil, []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth}
 	}).Certificates[0]
 	block, _ := pem.Decode([]byte(authority.PEM().Reveal()))
@@ -56,11 +57,43 @@ func TestWallet(t *testing.T) {
 			goal := target(s.Server)
 			goal.TLS = &probe.TLS{
 				Verify: probe.VerifyCA, Name: "ewallet.p12",
-				Certificate: wallet(t, tc.issuer, password), Password: secret.New(tc.password),
+				Certificate: wallet(t, tc.issuer, tc.issuer, password), Password: secret.New(tc.password),
 			}
 			if r := probeIt(t, goal); r.Code != tc.code {
 				t.Errorf("Run() = %s in %q, want %s", r.Code, r.Phase, tc.code)
 			}
 		})
+	}
+}
+
+// The key of a wallet is shown to a server that demands one. A server that does
+// not know its authority refuses it.
+func TestWalletShowsItsKey(t *testing.T) {
+	t.Parallel()
+	const password = "Wallet-Pass1"
+	authority, rogue := probetest.NewAuthority(t), probetest.NewAuthority(t)
+	for name, version := range map[string]uint16{"TLS 1.2": tls.VersionTLS12, "TLS 1.3": tls.VersionTLS13} {
+		for _, tc := range []struct {
+			name        string
+			certificate secret.Text
+			code        probe.Code
+		}{
+			{"with a key", wallet(t, authority, authority, password), probe.CodeOK},
+			{"without one", authority.PEM(), probe.CodeTLSClientCertRequired},
+			{"another authority's", wallet(t, authority, rogue, password), probe.CodeTLSClientCertRejected},
+		} {
+			t.Run(name+"/"+tc.name, func(t *testing.T) {
+				t.Parallel()
+				s := serve(t, oracletest.Server{TLS: authority.WantsClient(authority.Server(t, nil), version)})
+				goal := target(s.Server)
+				goal.TLS = &probe.TLS{Verify: probe.VerifyCA, Name: "ewallet.p12", Certificate: tc.certificate, Password: secret.New(password)}
+				if tc.name == "without one" {
+					goal.TLS.Name, goal.TLS.Password = "ca.pem", secret.Text{}
+				}
+				if r := probeIt(t, goal); r.Code != tc.code {
+					t.Errorf("Run() = %s in %q, want %s", r.Code, r.Phase, tc.code)
+				}
+			})
+		}
 	}
 }
