@@ -13,12 +13,27 @@ import (
 	"dialtone/test/system"
 )
 
-// The fuzzer's choices are the same in every run; DIALTONE_FUZZ_SEED makes others.
+// The fuzzer's choices are the same in every run; DIALTONE_FUZZ_SEED makes others,
+// and DIALTONE_FUZZ_EXAMPLES more of them.
 const (
 	fuzzSeed     = 20261126
 	fuzzExamples = 12
-	fuzzTime     = 4 * time.Minute
+	fuzzTime     = 4 * time.Minute // for fuzzExamples
 )
+
+// number reads an environment variable.
+func number(t *testing.T, name string, otherwise int) int {
+	t.Helper()
+	said := os.Getenv(name)
+	if said == "" {
+		return otherwise
+	}
+	n, err := strconv.Atoi(said)
+	if err != nil || n < 1 {
+		t.Fatalf("%s=%s is no number from 1", name, said)
+	}
+	return n
+}
 
 // TestAnswersAreDocumented lets schemathesis, which others wrote, make requests from the
 // contract, good and bad, and hold each answer against it: no 5xx, not even a documented
@@ -29,26 +44,23 @@ func TestAnswersAreDocumented(t *testing.T) {
 	s := system.Start(t, system.Options{Env: []string{
 		"DIALTONE_JOBS=any", "DIALTONE_RATE_LIMIT=0", "DIALTONE_PROBE_TIMEOUT=1s", "DIALTONE_CONNECT_TIMEOUT=500ms",
 	}})
-	seed := strconv.Itoa(fuzzSeed)
-	if said := os.Getenv("DIALTONE_FUZZ_SEED"); said != "" {
-		seed = said
-	}
+	seed, examples := number(t, "DIALTONE_FUZZ_SEED", fuzzSeed), number(t, "DIALTONE_FUZZ_EXAMPLES", fuzzExamples)
 	// Any other project would be refused at the door, and nothing behind it be reached.
 	config := filepath.Join(t.TempDir(), "schemathesis.toml")
 	if err := os.WriteFile(config, fmt.Appendf(nil, "[parameters]\nproject_id = %q\n", system.Project), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	ctx, cancel := context.WithTimeout(t.Context(), fuzzTime)
+	ctx, cancel := context.WithTimeout(t.Context(), fuzzTime*time.Duration(max(1, examples/fuzzExamples)))
 	defer cancel()
 	cmd := exec.CommandContext(ctx, program, "--config-file", config, "run", s.URL+"/openapi.yaml",
 		"--checks", "not_a_server_error,status_code_conformance,content_type_conformance,response_headers_conformance,response_schema_conformance",
-		"--phases", "examples,coverage,fuzzing,stateful", "--max-examples", strconv.Itoa(fuzzExamples), "--seed", seed,
+		"--phases", "examples,coverage,fuzzing,stateful", "--max-examples", strconv.Itoa(examples), "--seed", strconv.Itoa(seed),
 		"--generation-database", "none", "--continue-on-failure", "--request-timeout", "30", "--no-color",
 		"-H", "X-Auth-Token:"+system.Token)
 	cmd.Dir = t.TempDir()
 	began := time.Now()
 	out, err := cmd.CombinedOutput()
-	t.Logf("seed %s, %s\n%s", seed, time.Since(began).Round(time.Second), out)
+	t.Logf("seed %d, %s\n%s", seed, time.Since(began).Round(time.Second), out)
 	if err != nil {
 		t.Errorf("schemathesis: %v", err)
 	}
