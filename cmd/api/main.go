@@ -38,6 +38,7 @@ func run(ctx context.Context, args []string, getenv func(string) string, stdout,
 	p, err := service.NewProcess(ctx, stderr, service.Base{
 		Kind: "api", AdminListen: cfg.AdminListen, Admin: cfg.Admin,
 		Postgres: cfg.Postgres, Redis: cfg.Redis, Keys: cfg.Keys, Telemetry: cfg.Telemetry,
+		NeededKeys: service.CallersKeys(cfg.AuthFile),
 	})
 	if err != nil {
 		return err

@@ -13,13 +13,17 @@ import (
 	"dialtone/internal/secret"
 )
 
-// keysCommand works on keyset files. It prints a keyset only where making one
-// is the very command.
+// keysCommand works on a keyset's file, and on the store that is sealed with
+// it. It prints a keyset only where making one is the very command.
 type keysCommand struct {
 	New     keysNew     `cmd:"" help:"Print a fresh keyset."`
 	Show    keysShow    `cmd:"" help:"List the ids of a keyset's keys, the primary one first."`
+	Status  keysStatus  `cmd:"" help:"Show which processes have which keys, and what each key has sealed."`
+	Rotate  keysRotate  `cmd:"" help:"Make a whole rotation: add a key, promote it, and seal everything again."`
 	Add     keysAdd     `cmd:"" help:"Add a key that opens but does not seal yet."`
-	Promote keysPromote `cmd:"" help:"Make a key the one that seals."`
+	Promote keysPromote `cmd:"" help:"Make a key the one that seals, once every process has it."`
+	Reseal  keysReseal  `cmd:"" help:"Seal with the primary key everything that another one has sealed."`
+	Remove  keysRemove  `cmd:"" help:"Take a key out, once nothing and nobody needs it."`
 	Seal    keysSeal    `cmd:"" help:"Seal an access key's secret, read from standard input, for the auth file."`
 }
 
@@ -39,11 +43,7 @@ type keysShow struct{ keysetFile }
 
 // Run lists key ids.
 func (k keysShow) Run(c console) error {
-	keyset, err := k.read()
-	if err != nil {
-		return err
-	}
-	box, err := secret.OpenBox(keyset)
+	box, err := k.open()
 	if err != nil {
 		return err
 	}
@@ -62,41 +62,16 @@ type keysAdd struct{ keysetFile }
 
 // Run adds a key and says its id.
 func (k keysAdd) Run(c console) error {
-	keyset, err := k.read()
+	file, err := k.file()
 	if err != nil {
 		return err
 	}
-	if keyset, err = secret.AddKey(keyset); err != nil {
-		return err
-	}
-	box, err := secret.OpenBox(keyset)
+	id, err := file.Add()
 	if err != nil {
 		return err
 	}
-	if err := k.write(keyset); err != nil {
-		return err
-	}
-	_, all := box.KeyIDs()
-	_, err = fmt.Fprintln(c.stdout, all[len(all)-1])
+	_, err = fmt.Fprintln(c.stdout, id)
 	return err
-}
-
-type keysPromote struct {
-	keysetFile
-	ID uint32 `arg:"" help:"Id of the key, as show and add print it."`
-}
-
-// Run promotes a key. Every process must know the key before: see
-// docs/operations.md.
-func (k keysPromote) Run() error {
-	keyset, err := k.read()
-	if err != nil {
-		return err
-	}
-	if keyset, err = secret.Promote(keyset, k.ID); err != nil {
-		return err
-	}
-	return k.write(keyset)
 }
 
 type keysSeal struct {
@@ -106,11 +81,7 @@ type keysSeal struct {
 
 // Run prints the sealed secret for secret_sealed.
 func (k keysSeal) Run(c console) error {
-	keyset, err := k.read()
-	if err != nil {
-		return err
-	}
-	box, err := secret.OpenBox(keyset)
+	box, err := k.open()
 	if err != nil {
 		return err
 	}

@@ -19,6 +19,7 @@ import (
 	"dialtone/internal/config"
 	"dialtone/internal/egress"
 	"dialtone/internal/embedded"
+	"dialtone/internal/keyring"
 	"dialtone/internal/secret"
 	"dialtone/internal/service"
 	"dialtone/internal/store/sqlite"
@@ -58,7 +59,8 @@ func (u *upCommand) Run(ctx context.Context, c console) error {
 	if err != nil {
 		return err
 	}
-	store, err := home.store(ctx)
+	name := service.Name("up")
+	store, keys, err := home.store(ctx, log, name)
 	if err != nil {
 		return err
 	}
@@ -92,7 +94,6 @@ func (u *upCommand) Run(ctx context.Context, c console) error {
 		return usageError{err}
 	}
 	work := config.Work{WorkerNetworks: []string{"eip", "vpn", "vpc"}, WorkerConcurrency: 64, WorkerAttempts: 3, ShutdownGrace: u.ProbeTimeout + u.LeaseSlack}
-	name := service.Name("up")
 	requests := config.Requests{Jobs: "registered", Backlog: 1000, BulkBacklog: 10_000, ShutdownGrace: u.Wait + u.TaskSlack}
 	if u.AnyJob {
 		requests.Jobs = "any"
@@ -106,7 +107,27 @@ func (u *upCommand) Run(ctx context.Context, c console) error {
 		return err
 	}
 	u.greet(c, "http://"+l.Addr().String(), home.dir, token, open)
-	return together(ctx, worker.Run, func(ctx context.Context) error { return api.Run(ctx, l) })
+	return keeping(ctx, keys, func(ctx context.Context) error {
+		return together(ctx, worker.Run, func(ctx context.Context) error { return api.Run(ctx, l) })
+	})
+}
+
+// keeping looks after the keyset while run runs, and ends it when the keyset does
+// not fit the store any more.
+func keeping(ctx context.Context, keys *keyring.Keeper, run func(context.Context) error) error {
+	working, stop := context.WithCancel(ctx)
+	defer stop()
+	kept, forget := context.WithCancel(context.WithoutCancel(ctx))
+	var running sync.WaitGroup
+	var unfit error
+	running.Go(func() {
+		unfit = keys.Run(kept)
+		stop()
+	})
+	err := run(working)
+	forget()
+	running.Wait()
+	return errors.Join(err, unfit)
 }
 
 // together runs both parts, the api first to stop: the worker finishes what
@@ -227,25 +248,29 @@ func (h *home) token(given secret.Text) (secret.Text, error) {
 	})
 }
 
-// store opens the database with the keyset that is kept beside it.
-func (h *home) store(ctx context.Context) (*sqlite.Store, error) {
+// store opens the database with the keyset that is kept beside it, and what
+// looks after that.
+func (h *home) store(ctx context.Context, log *slog.Logger, name string) (*sqlite.Store, *keyring.Keeper, error) {
 	keyset, err := h.keep("keyset.json", secret.NewKeyset)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	box, err := secret.OpenBox(keyset)
 	if err != nil {
-		return nil, fmt.Errorf("keyset in the data directory: %w", err)
+		return nil, nil, fmt.Errorf("keyset in the data directory: %w", err)
 	}
 	store, err := sqlite.Open(ctx, sqlite.Config{Path: filepath.Join(h.dir, "dialtone.db"), Box: box})
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	if err := errors.Join(store.Migrate(ctx), store.CheckKeys(ctx)); err != nil {
+	keys := keyring.NewKeeper(log, store, box, keyset, keyring.KeeperConfig{
+		Process: name, File: keyring.File(filepath.Join(h.dir, "keyset.json")),
+	})
+	if err := errors.Join(store.Migrate(ctx), keys.Start(ctx)); err != nil {
 		_ = store.Close() // what went wrong first is what to say
-		return nil, fmt.Errorf("open the database: %w", err)
+		return nil, nil, fmt.Errorf("open the database: %w", err)
 	}
-	return store, nil
+	return store, keys, nil
 }
 
 // keep reads a secret's file, or makes it.

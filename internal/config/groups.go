@@ -50,7 +50,17 @@ type Redis struct {
 
 // Keys seal secrets.
 type Keys struct {
-	Keyset secret.Text `env:"DIALTONE_KEYSET" placeholder:"SECRET" help:"Keyset that seals secrets at rest, as 'dialtone keys new' prints it; the same for api and workers. Required."`
+	Keyset secret.Text `env:"DIALTONE_KEYSET" placeholder:"SECRET" help:"Keyset that seals secrets at rest, as 'dialtone keys new' prints it; the same for api and workers; read again when its file changes, and on SIGHUP. Required."`
+	// KeysetFile is the file that it came from; "" if it was given itself.
+	KeysetFile string `kong:"-"`
+}
+
+// keysetFrom notes the file that the keyset came from: what the flag or the
+// variable says itself comes first.
+func (c *Keys) keysetFrom(file string) {
+	if text, err := readSecret(file); file != "" && err == nil && secret.New(text).Equal(c.Keyset) {
+		c.KeysetFile = file
+	}
 }
 
 // Auth is who may call.

@@ -11,12 +11,12 @@ import (
 	"os/signal"
 	"slices"
 	"sync"
-	"sync/atomic"
 	"syscall"
 	"time"
 
 	"dialtone/internal/config"
 	"dialtone/internal/egress"
+	"dialtone/internal/keyring"
 	"dialtone/internal/probe"
 	"dialtone/internal/queue"
 	"dialtone/internal/secret"
@@ -34,6 +34,9 @@ type Base struct {
 	Redis       config.Redis
 	Keys        config.Keys
 	Telemetry   config.Telemetry
+	// NeededKeys lists the keys that files of the process are sealed with; nil:
+	// none.
+	NeededKeys func() []uint32
 }
 
 // Process is what every process stands on: its log, metrics, traces and admin
@@ -43,6 +46,7 @@ type Process struct {
 	Name     string
 	Log      *slog.Logger
 	Box      *secret.Box
+	Keys     *keyring.Keeper
 	Store    *postgres.Store
 	Redis    *queue.Redis
 	Metrics  *telemetry.Metrics
@@ -79,6 +83,9 @@ func NewProcess(ctx context.Context, stderr io.Writer, b Base) (p *Process, err 
 	if p.Store, err = OpenPostgres(ctx, b.Postgres, p.Box); err != nil {
 		return p, err
 	}
+	p.Keys = keyring.NewKeeper(p.Log, p.Store, p.Box, b.Keys.Keyset, keyring.KeeperConfig{
+		Process: p.Name, File: keyring.File(b.Keys.KeysetFile), Needed: b.NeededKeys,
+	})
 	if p.Redis, err = OpenRedis(p.Log, p.Name, b.Redis); err != nil {
 		return p, err
 	}
@@ -100,26 +107,12 @@ func NewProcess(ctx context.Context, stderr io.Writer, b Base) (p *Process, err 
 		Listen: b.AdminListen, TLS: adminTLS, Pprof: b.Admin.Pprof,
 		Checks: []telemetry.Check{
 			{Name: "postgres", Do: p.Store.Ping},
-			{Name: "keys", Do: once(p.Store.CheckKeys)},
+			{Name: "keys", Do: p.Keys.Ready},
 			{Name: "redis", Do: p.Redis.Ping},
 			{Name: "redis_policy", Do: p.redisPolicy, Advisory: true},
 		},
 	})
 	return p, err
-}
-
-// once asks until the answer is good, and then believes it: neither the keyset
-// of a process nor the store that it opens changes.
-func once(check func(context.Context) error) func(context.Context) error {
-	var good atomic.Bool
-	return func(ctx context.Context) error {
-		if good.Load() {
-			return nil
-		}
-		err := check(ctx)
-		good.Store(err == nil)
-		return err
-	}
 }
 
 // watch shows the pools and the queues in the metrics.
@@ -198,19 +191,30 @@ func (p *Process) OpenRunner(ctx context.Context, cfg config.Worker) (runner *pr
 	return runner, reload, nil
 }
 
-// Run runs part until ctx ends. reload is called on SIGHUP. Stopping, the
-// process first says that it is not ready, gives a balancer the time to see
-// it, ends part, and shows itself to the end.
+// Run runs part until ctx ends. On SIGHUP the keyset is read again, and reload is
+// called. Stopping, the process first says that it is not ready, gives a
+// balancer the time to see it, ends part, and shows itself to the end. It errs
+// before it starts, or stops, when the store says that the keyset does not fit it.
 func (p *Process) Run(ctx context.Context, part func(context.Context) error, reload func(context.Context)) error {
+	if err := p.Keys.Start(ctx); err != nil {
+		return fmt.Errorf("DIALTONE_KEYSET: %w", err)
+	}
 	showing, hide := context.WithCancel(context.WithoutCancel(ctx))
 	working, end := context.WithCancel(showing)
 	defer end()
 
 	var running sync.WaitGroup
-	var shown error
+	var shown, unfit error
 	running.Go(func() { shown = p.admin.Run(showing) })
 	running.Go(func() { p.reloads(showing, reload) })
 	running.Go(func() { p.announce(showing) })
+	running.Go(func() {
+		if unfit = p.Keys.Run(showing); unfit != nil {
+			p.Log.ErrorContext(ctx, "the keyset does not fit the store any more; the process stops", "error", unfit)
+			p.admin.Stopping()
+			end()
+		}
+	})
 	for _, do := range p.background {
 		running.Go(func() { do(showing) })
 	}
@@ -232,13 +236,14 @@ func (p *Process) Run(ctx context.Context, part func(context.Context) error, rel
 	end()
 	hide()
 	running.Wait()
-	return errors.Join(err, shown)
+	return errors.Join(err, unfit, shown)
 }
 
 func (p *Process) reloads(ctx context.Context, reload func(context.Context)) {
 	for {
 		select {
 		case <-p.hangups:
+			p.Keys.Hangup(ctx)
 			reload(ctx)
 		case <-ctx.Done():
 			return
