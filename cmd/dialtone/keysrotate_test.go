@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -69,7 +70,7 @@ func (u *runningUp) accept() {
 	request.Header.Set("X-Auth-Token", "the-token")
 	request.Header.Set("Content-Type", "application/json")
 	request.Header.Set("Prefer", "respond-async")
-	request.Header.Set("Idempotency-Key", fmt.Sprint(time.Now().UnixNano()))
+	request.Header.Set("Idempotency-Key", strconv.FormatInt(time.Now().UnixNano(), 10))
 	answer, err := http.DefaultClient.Do(request)
 	if err != nil {
 		u.t.Fatal(err)

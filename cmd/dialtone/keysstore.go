@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"time"
 
 	"dialtone/internal/auth"
@@ -63,7 +64,7 @@ func (k keysStore) open(ctx context.Context, c console) (o opened, done func(), 
 		}
 		o.store, done = s, func() { _ = s.Close() } // it has committed by then
 	case k.PostgresDSN.IsSet():
-		if err := k.Postgres.Check(); err != nil {
+		if err := k.Check(); err != nil {
 			return o, nil, usageError{err}
 		}
 		s, err := service.OpenPostgres(ctx, k.Postgres, o.box)
@@ -122,10 +123,8 @@ func (k keysStore) callersDoNotNeed(id uint32) error {
 	if err != nil {
 		return err
 	}
-	for _, needed := range ids {
-		if needed == id {
-			return &keyring.RefusedError{Step: "remove", Reasons: []string{fmt.Sprintf("the list of callers has secrets that are sealed with key %d: reseal first", id)}}
-		}
+	if slices.Contains(ids, id) {
+		return &keyring.RefusedError{Step: "remove", Reasons: []string{fmt.Sprintf("the list of callers has secrets that are sealed with key %d: reseal first", id)}}
 	}
 	return nil
 }

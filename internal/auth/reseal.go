@@ -72,11 +72,11 @@ func SealedWith(path string) ([]uint32, error) {
 // Reseal seals with the primary key of box those secrets of the file at path
 // that are not, and says how many. The rest of the file stays as it is written.
 func Reseal(path string, box *secret.Box) (renewed int, err error) {
-	real, err := filepath.EvalSymlinks(path)
+	target, err := filepath.EvalSymlinks(path)
 	if err != nil {
 		return 0, errors.New("reseal the list of credentials: " + cause(err))
 	}
-	text, err := readBounded(real, maxFile)
+	text, err := readBounded(target, maxFile)
 	if err != nil {
 		return 0, errors.New("reseal the list of credentials: " + cause(err))
 	}
@@ -111,7 +111,7 @@ func Reseal(path string, box *secret.Box) (renewed int, err error) {
 	if renewed == 0 {
 		return 0, nil
 	}
-	return renewed, replaceFile(real, []byte(changed))
+	return renewed, replaceFile(target, []byte(changed))
 }
 
 // replaceFile puts content in a file's place at once, under its mode.

@@ -93,12 +93,11 @@ func (k *Keeper) Run(ctx context.Context) error {
 	defer beat.Stop()
 	defer k.withdraw(ctx)
 	for {
-		changed := false
 		select {
 		case <-ctx.Done():
 			return nil
 		case <-look.C:
-			if changed = k.Reload(ctx); !changed {
+			if !k.Reload(ctx) {
 				continue
 			}
 		case <-beat.C:

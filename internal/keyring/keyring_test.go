@@ -117,8 +117,7 @@ func holder(name string, primary uint32, more ...uint32) keyring.Holder {
 // refused wants a step to be refused for a reason, and to change nothing.
 func (p *place) refused(err error, before secret.Text, reasons ...string) {
 	p.t.Helper()
-	var refusal *keyring.RefusedError
-	if !errors.As(err, &refusal) {
+	if _, refused := errors.AsType[*keyring.RefusedError](err); !refused {
 		p.t.Fatalf("%v, want a refusal", err)
 	}
 	for _, reason := range reasons {
@@ -196,11 +195,11 @@ type joins struct {
 }
 
 func (j joins) SealFence(ctx context.Context) error {
-	return errors.Join(j.Store.SealFence(ctx), j.Store.ReportKeys(ctx, j.h))
+	return errors.Join(j.Store.SealFence(ctx), j.ReportKeys(ctx, j.h))
 }
 
 func (j joins) MarkKey(ctx context.Context, id uint32, mark keyring.Mark) error {
-	return errors.Join(j.Store.MarkKey(ctx, id, mark), j.Store.ReportKeys(ctx, j.h))
+	return errors.Join(j.Store.MarkKey(ctx, id, mark), j.ReportKeys(ctx, j.h))
 }
 
 func TestPromoteSeesWhoStartsMeanwhile(t *testing.T) {

@@ -20,8 +20,7 @@ type Store interface {
 	Batches
 	batch.KeyStore
 	Housekeeping
-	JobReader
-	JobWriter
+	Jobs
 	keyring.Store
 	Insides
 }
@@ -40,6 +39,12 @@ type Batches interface {
 type Housekeeping interface {
 	batch.Remover
 	batch.Forgetter
+}
+
+// Jobs is what the api asks of a store.
+type Jobs interface {
+	JobReader
+	JobWriter
 }
 
 // JobReader reads jobs.
