@@ -52,10 +52,11 @@ func run(ctx context.Context, args []string, getenv func(string) string, stdout,
 
 	settings := service.APISettings(p.Name, cfg.Requests, cfg.Timeouts)
 	settings.API.Middleware, settings.API.Trace = p.Tracer.Middleware, p.Tracer.Carry
+	settings.API.Proxies, settings.Audit = cfg.TrustedProxies, p.Audit.Logger
 	if settings.TLS, err = service.ServerTLS(cfg.TLSCertFile, cfg.TLSKeyFile); err != nil {
 		return err
 	}
-	api, err := service.NewAPI(p.Log, p.Store, p.Redis, who, p.Observer, p.Observer, settings)
+	api, err := service.NewAPI(p.Log, p.Store, p.Redis, who, service.Auditing(p.Observer, p.Verdicts), p.Observer, settings)
 	if err != nil {
 		return err
 	}

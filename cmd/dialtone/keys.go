@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"os"
@@ -58,29 +59,36 @@ func (k keysShow) Run(c console) error {
 	return err
 }
 
-type keysAdd struct{ keysetFile }
+type keysAdd struct {
+	keysetFile
+	keysAudit
+}
 
 // Run adds a key and says its id.
-func (k keysAdd) Run(c console) error {
+func (k keysAdd) Run(ctx context.Context, c console) error {
 	file, err := k.file()
 	if err != nil {
 		return err
 	}
-	id, err := file.Add()
-	if err != nil {
+	return k.audited(ctx, c, "add", k.Keyset, 0, func(done changed) error {
+		id, err := file.Add()
+		if err != nil {
+			return err
+		}
+		done(ctx, "add", id)
+		_, err = fmt.Fprintln(c.stdout, id)
 		return err
-	}
-	_, err = fmt.Fprintln(c.stdout, id)
-	return err
+	})
 }
 
 type keysSeal struct {
 	keysetFile
+	keysAudit
 	AccessKey string `arg:"" help:"The access key that the secret belongs to."`
 }
 
 // Run prints the sealed secret for secret_sealed.
-func (k keysSeal) Run(c console) error {
+func (k keysSeal) Run(ctx context.Context, c console) error {
 	box, err := k.open()
 	if err != nil {
 		return err
@@ -89,12 +97,16 @@ func (k keysSeal) Run(c console) error {
 	if err != nil {
 		return usageError{err}
 	}
-	sealed, err := auth.SealSecret(box, k.AccessKey, sk)
-	if err != nil {
+	primary, _ := box.KeyIDs()
+	return k.audited(ctx, c, "seal", k.Keyset, primary, func(done changed) error {
+		sealed, err := auth.SealSecret(box, k.AccessKey, sk)
+		if err != nil {
+			return err
+		}
+		done(ctx, "seal", primary)
+		_, err = fmt.Fprintln(c.stdout, sealed)
 		return err
-	}
-	_, err = fmt.Fprintln(c.stdout, sealed)
-	return err
+	})
 }
 
 // maxSecret bounds what is read as a secret.

@@ -20,9 +20,9 @@ type keysPromote struct {
 // Run promotes a key.
 func (k keysPromote) Run(ctx context.Context, c console) error {
 	if k.Offline {
-		return k.edit(c, func(keys secret.Text) (secret.Text, error) { return secret.Promote(keys, k.ID) })
+		return k.edit(ctx, c, "promote", k.ID, func(keys secret.Text) (secret.Text, error) { return secret.Promote(keys, k.ID) })
 	}
-	return k.within(ctx, c, func(ctx context.Context, o opened) error {
+	return k.within(ctx, c, "promote", k.ID, func(ctx context.Context, o opened) error {
 		if err := o.Promote(ctx, k.ID); err != nil {
 			return err
 		}
@@ -32,23 +32,27 @@ func (k keysPromote) Run(ctx context.Context, c console) error {
 }
 
 // edit changes the file alone.
-func (f keysetFile) edit(c console, change func(secret.Text) (secret.Text, error)) error {
-	file, err := f.file()
+func (k keysStore) edit(ctx context.Context, c console, operation string, key uint32, change func(secret.Text) (secret.Text, error)) error {
+	k.Keyset = k.path()
+	file, err := k.file()
 	if err != nil {
 		return err
 	}
-	if err := file.Edit(change); err != nil {
-		return err
-	}
-	c.note("the keyset's file is changed; the store was not asked")
-	return nil
+	return k.audited(ctx, c, operation, k.Keyset, key, func(done changed) error {
+		if err := file.Edit(change); err != nil {
+			return err
+		}
+		done(ctx, operation+" offline", key)
+		c.note("the keyset's file is changed; the store was not asked")
+		return nil
+	})
 }
 
 type keysReseal struct{ keysStore }
 
 // Run seals everything again and says how much that was.
 func (k keysReseal) Run(ctx context.Context, c console) error {
-	return k.within(ctx, c, func(ctx context.Context, o opened) error {
+	return k.within(ctx, c, "reseal", 0, func(ctx context.Context, o opened) error {
 		did, err := o.Reseal(ctx)
 		for _, table := range keyring.Tables(did.Resealed) {
 			if _, err := fmt.Fprintf(c.stdout, "%s %d\n", table, did.Resealed[table]); err != nil {
@@ -70,13 +74,18 @@ type keysRemove struct {
 
 // Run removes a key.
 func (k keysRemove) Run(ctx context.Context, c console) error {
-	if err := k.callersDoNotNeed(k.ID); err != nil {
-		return err
-	}
 	if k.Offline {
-		return k.edit(c, func(keys secret.Text) (secret.Text, error) { return secret.RemoveKey(keys, k.ID) })
+		return k.edit(ctx, c, "remove", k.ID, func(keys secret.Text) (secret.Text, error) {
+			if err := k.callersDoNotNeed(k.ID); err != nil {
+				return keys, err
+			}
+			return secret.RemoveKey(keys, k.ID)
+		})
 	}
-	return k.within(ctx, c, func(ctx context.Context, o opened) error {
+	return k.within(ctx, c, "remove", k.ID, func(ctx context.Context, o opened) error {
+		if err := k.callersDoNotNeed(k.ID); err != nil {
+			return err
+		}
 		if err := o.Remove(ctx, k.ID); err != nil {
 			return err
 		}
@@ -92,7 +101,7 @@ type keysRotate struct {
 
 // Run makes a rotation, or finishes one that was interrupted.
 func (k keysRotate) Run(ctx context.Context, c console) error {
-	return k.within(ctx, c, func(ctx context.Context, o opened) error {
+	return k.within(ctx, c, "rotate", 0, func(ctx context.Context, o opened) error {
 		return o.Rotate(ctx, keyring.Rotate{Remove: k.Remove, Beside: func() error { return k.resealCallers(c, o.box) }})
 	})
 }
@@ -101,30 +110,39 @@ type keysStatus struct{ keysStore }
 
 // Run shows processes, keys, and what they have sealed.
 func (k keysStatus) Run(ctx context.Context, c console) error {
-	return k.within(ctx, c, func(ctx context.Context, o opened) error {
-		holders, err := o.store.KeyHolders(ctx)
-		if err != nil {
-			return err
-		}
-		census, err := o.store.CountSealed(ctx)
-		if err != nil {
-			return err
-		}
-		marks, err := o.store.KeyMarks(ctx)
-		if err != nil {
-			return err
-		}
-		w := &strings.Builder{}
-		primary, all := o.box.KeyIDs()
-		for _, id := range union(all, census.Keys(), marks) {
-			fmt.Fprintf(w, "key %d: %s; has sealed %s\n", id, strings.Join(about(id, primary, all, marks), ", "), keyring.Counts(census.Of(id)))
-		}
-		for _, h := range holders {
-			fmt.Fprintf(w, "%s: %s\n", h.Process, aboutHolder(h))
-		}
-		_, err = fmt.Fprint(c.stdout, w.String())
+	ctx, cancel := context.WithTimeout(ctx, k.Timeout)
+	defer cancel()
+	o, done, err := k.open(ctx, c, nil)
+	if err != nil {
 		return err
-	})
+	}
+	defer done()
+	return k.show(ctx, c, o)
+}
+
+func (k keysStatus) show(ctx context.Context, c console, o opened) error {
+	holders, err := o.store.KeyHolders(ctx)
+	if err != nil {
+		return err
+	}
+	census, err := o.store.CountSealed(ctx)
+	if err != nil {
+		return err
+	}
+	marks, err := o.store.KeyMarks(ctx)
+	if err != nil {
+		return err
+	}
+	w := &strings.Builder{}
+	primary, all := o.box.KeyIDs()
+	for _, id := range union(all, census.Keys(), marks) {
+		fmt.Fprintf(w, "key %d: %s; has sealed %s\n", id, strings.Join(about(id, primary, all, marks), ", "), keyring.Counts(census.Of(id)))
+	}
+	for _, h := range holders {
+		fmt.Fprintf(w, "%s: %s\n", h.Process, aboutHolder(h))
+	}
+	_, err = fmt.Fprint(c.stdout, w.String())
+	return err
 }
 
 func union(all, sealed []uint32, marks map[uint32]keyring.Mark) []uint32 {

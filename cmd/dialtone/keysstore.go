@@ -20,6 +20,7 @@ import (
 // keysStore is a keyset's file with the store that it seals.
 type keysStore struct {
 	keysetFile
+	keysAudit
 	config.Postgres `embed:""`
 	Data            string        `placeholder:"DIR" help:"Data directory of 'dialtone up', instead of Postgres and a keyset's file."`
 	AuthFile        string        `env:"DIALTONE_AUTH_FILE" placeholder:"FILE" help:"List of callers whose secrets are sealed with the keyset."`
@@ -42,10 +43,8 @@ type opened struct {
 
 // open opens the store with the file's keyset, and checks that the two belong
 // together. close comes after it.
-func (k keysStore) open(ctx context.Context, c console) (o opened, done func(), err error) {
-	if k.Data != "" {
-		k.Keyset = filepath.Join(k.Data, "keyset.json")
-	}
+func (k keysStore) open(ctx context.Context, c console, told changed) (o opened, done func(), err error) {
+	k.Keyset = k.path()
 	if o.file, err = k.file(); err != nil {
 		return o, nil, err
 	}
@@ -75,7 +74,7 @@ func (k keysStore) open(ctx context.Context, c console) (o opened, done func(), 
 	default:
 		return o, nil, usageError{errNoStore}
 	}
-	o.Rotation = keyring.NewRotation(o.store, o.box, o.file, keyring.RotationConfig{Say: c.note})
+	o.Rotation = keyring.NewRotation(o.store, o.box, o.file, keyring.RotationConfig{Say: c.note, Done: told})
 	if err = errors.Join(o.store.Ping(ctx), o.Check(ctx)); err != nil {
 		done()
 		return o, nil, err
@@ -85,16 +84,27 @@ func (k keysStore) open(ctx context.Context, c console) (o opened, done func(), 
 
 var errNoStore = errors.New("missing flag: --postgres-dsn or DIALTONE_POSTGRES_DSN, or --data: the store must be asked")
 
-// within opens the store and makes a step with it, in the time there is.
-func (k keysStore) within(ctx context.Context, c console, do func(context.Context, opened) error) error {
+// within opens the store and makes a step with it, in the time there is, and
+// notes what was changed.
+func (k keysStore) within(ctx context.Context, c console, operation string, key uint32, do func(context.Context, opened) error) error {
 	ctx, cancel := context.WithTimeout(ctx, k.Timeout)
 	defer cancel()
-	o, done, err := k.open(ctx, c)
-	if err != nil {
-		return err
+	return k.audited(ctx, c, operation, k.path(), key, func(told changed) error {
+		o, done, err := k.open(ctx, c, told)
+		if err != nil {
+			return err
+		}
+		defer done()
+		return do(ctx, o)
+	})
+}
+
+// path is where the keyset is.
+func (k keysStore) path() string {
+	if k.Data != "" {
+		return filepath.Join(k.Data, "keyset.json")
 	}
-	defer done()
-	return do(ctx, o)
+	return k.Keyset
 }
 
 // offline is the choice to ask no store.

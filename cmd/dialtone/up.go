@@ -15,6 +15,7 @@ import (
 	"strings"
 	"sync"
 
+	"dialtone/internal/audit"
 	"dialtone/internal/auth"
 	"dialtone/internal/config"
 	"dialtone/internal/egress"
@@ -34,6 +35,8 @@ type upCommand struct {
 	Project   string      `env:"DIALTONE_PROJECT" default:"0123456789abcdef0123456789abcdef" placeholder:"ID" help:"The one project."`
 	AnyJob    bool        `env:"DIALTONE_ANY_JOB" help:"Take any job id as a label, instead of registered jobs only."`
 	LogLevel  slog.Level  `env:"DIALTONE_LOG_LEVEL" default:"warn" help:"Least level that is logged: debug, info, warn or error."`
+
+	AuditFile string `env:"DIALTONE_AUDIT_FILE" placeholder:"FILE" help:"File for the audit log, which is appended to. Empty: it is part of the log, at its level info."`
 
 	AllowRecoverablePassword bool `env:"DIALTONE_ALLOW_RECOVERABLE_PASSWORD" help:"Permit logins in which a server that has not proven its identity could read the password."`
 
@@ -98,28 +101,49 @@ func (u *upCommand) Run(ctx context.Context, c console) error {
 	if u.AnyJob {
 		requests.Jobs = "any"
 	}
-	api, err := service.NewAPI(log, store, redis, who, nil, nil, service.APISettings(name, requests, u.Timeouts))
+	noted, closeAudit, err := u.audit(log)
 	if err != nil {
 		return err
 	}
-	worker, err := service.NewWorker(log, store, redis, runner, nil, nil, service.WorkerSettings(name, work, u.Retention, u.Guard, u.Timeouts))
+	defer closeAudit()
+	verdicts := audit.NewVerdicts(noted, log, store)
+	settings := service.APISettings(name, requests, u.Timeouts)
+	settings.Audit = noted
+	api, err := service.NewAPI(log, store, redis, who, service.Auditing(nil, verdicts), nil, settings)
+	if err != nil {
+		return err
+	}
+	worker, err := service.NewWorker(log, store, redis, runner, service.Auditing(nil, verdicts), nil, service.WorkerSettings(name, work, u.Retention, u.Guard, u.Timeouts))
 	if err != nil {
 		return err
 	}
 	u.greet(c, "http://"+l.Addr().String(), home.dir, token, open)
-	return keeping(ctx, keys, func(ctx context.Context) error {
+	return keeping(ctx, keys, verdicts, func(ctx context.Context) error {
 		return together(ctx, worker.Run, func(ctx context.Context) error { return api.Run(ctx, l) })
 	})
 }
 
-// keeping looks after the keyset while run runs, and ends it when the keyset does
-// not fit the store any more.
-func keeping(ctx context.Context, keys *keyring.Keeper, run func(context.Context) error) error {
+// audit opens the audit log: a file of its own, or the log.
+func (u *upCommand) audit(log *slog.Logger) (noted *slog.Logger, done func(), err error) {
+	if u.AuditFile == "" {
+		return log, func() {}, nil
+	}
+	file, err := audit.Open(u.AuditFile, nil, "json", func(err error) { log.Error("audit line not written", "error", err) })
+	if err != nil {
+		return nil, nil, err
+	}
+	return file.Logger, func() { _ = file.Close() }, nil
+}
+
+// keeping looks after the keyset and writes the verdicts down while run runs, and
+// ends it when the keyset does not fit the store any more.
+func keeping(ctx context.Context, keys *keyring.Keeper, verdicts *audit.Verdicts, run func(context.Context) error) error {
 	working, stop := context.WithCancel(ctx)
 	defer stop()
 	kept, forget := context.WithCancel(context.WithoutCancel(ctx))
 	var running sync.WaitGroup
 	var unfit error
+	running.Go(func() { _ = verdicts.Run(kept) })
 	running.Go(func() {
 		unfit = keys.Run(kept)
 		stop()

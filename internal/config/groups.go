@@ -17,6 +17,8 @@ type Listener struct {
 	Listen      string `env:"DIALTONE_LISTEN" default:"127.0.0.1:8080" placeholder:"HOST:PORT" help:"Address of the API. Port 0 takes a free one."`
 	TLSCertFile string `env:"DIALTONE_TLS_CERT_FILE" placeholder:"FILE" help:"Certificate of the API, PEM, with its chain. Empty: plain HTTP."`
 	TLSKeyFile  string `env:"DIALTONE_TLS_KEY_FILE" placeholder:"FILE" help:"Private key of the API's certificate, PEM."`
+
+	TrustedProxies []netip.Prefix `env:"DIALTONE_TRUSTED_PROXIES" sep:"," placeholder:"CIDR" help:"Networks of our own load balancers, separated by commas, whose X-Forwarded-For tells the address of a caller. Empty: the address of the connection is the caller's."`
 }
 
 // Admin is what the admin listener does beside metrics and health.
@@ -160,6 +162,7 @@ func (t Timeouts) Task() time.Duration { return t.Lease() + t.TaskSlack }
 type Telemetry struct {
 	LogLevel     string      `env:"DIALTONE_LOG_LEVEL" default:"info" oneof:"debug,info,warn,error" help:"Least level that is logged: debug, info, warn or error."`
 	LogFormat    string      `env:"DIALTONE_LOG_FORMAT" default:"json" oneof:"json,text" help:"Form of the log: json or text."`
+	AuditFile    string      `env:"DIALTONE_AUDIT_FILE" placeholder:"FILE" help:"File for the audit log, which is appended to and opened again on SIGHUP. Empty: it goes where the log goes."`
 	OTLPEndpoint string      `env:"DIALTONE_OTLP_ENDPOINT" placeholder:"URL" help:"OpenTelemetry collector that takes traces over OTLP/HTTP, such as http://collector:4318. Empty: no traces."`
 	OTLPHeaders  secret.Text `env:"DIALTONE_OTLP_HEADERS" placeholder:"SECRET" help:"Headers for the collector, as name=value separated by commas, values percent-encoded."`
 	TraceRatio   float64     `env:"DIALTONE_TRACE_RATIO" default:"1" help:"Share of the requests that are traced, from 0 to 1; a caller's own trace is followed."`

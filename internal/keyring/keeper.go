@@ -28,6 +28,8 @@ type KeeperConfig struct {
 	File File
 	// Needed lists the keys that files of this process are sealed with; nil: none.
 	Needed func() []uint32
+	// Taken is told of a keyset that was read again; nil: nobody.
+	Taken func(ctx context.Context, primary uint32, keys []uint32)
 	// Look is how often the file is looked at. Default 2 s.
 	Look time.Duration
 	// Heartbeat is how often keys are told. Default Heartbeat.
@@ -194,6 +196,9 @@ func (k *Keeper) Reload(ctx context.Context) bool {
 	k.read, k.fault = keys, ""
 	primary, all := next.KeyIDs()
 	k.log.InfoContext(ctx, "keyset read again", "primary", primary, "keys", all)
+	if k.cfg.Taken != nil {
+		k.cfg.Taken(ctx, primary, all)
+	}
 	return true
 }
 

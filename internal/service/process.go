@@ -14,6 +14,7 @@ import (
 	"syscall"
 	"time"
 
+	"dialtone/internal/audit"
 	"dialtone/internal/config"
 	"dialtone/internal/egress"
 	"dialtone/internal/keyring"
@@ -45,6 +46,7 @@ type Base struct {
 type Process struct {
 	Name     string
 	Log      *slog.Logger
+	Audit    *audit.Log
 	Box      *secret.Box
 	Keys     *keyring.Keeper
 	Store    *postgres.Store
@@ -52,6 +54,7 @@ type Process struct {
 	Metrics  *telemetry.Metrics
 	Tracer   *telemetry.Tracer
 	Observer *telemetry.Observer
+	Verdicts *audit.Verdicts
 
 	admin   *telemetry.Admin
 	hangups chan os.Signal
@@ -72,6 +75,7 @@ func NewProcess(ctx context.Context, stderr io.Writer, b Base) (p *Process, err 
 			p = nil
 		}
 	}()
+	stderr = &lines{to: stderr}
 	log, err := telemetry.NewLogger(stderr, b.Telemetry.LogLevel, b.Telemetry.LogFormat)
 	if err != nil {
 		return p, err
@@ -83,8 +87,14 @@ func NewProcess(ctx context.Context, stderr io.Writer, b Base) (p *Process, err 
 	if p.Store, err = OpenPostgres(ctx, b.Postgres, p.Box); err != nil {
 		return p, err
 	}
+	if err = p.audits(b.Telemetry.AuditFile, stderr, b.Telemetry.LogFormat); err != nil {
+		return p, err
+	}
 	p.Keys = keyring.NewKeeper(p.Log, p.Store, p.Box, b.Keys.Keyset, keyring.KeeperConfig{
 		Process: p.Name, File: keyring.File(b.Keys.KeysetFile), Needed: b.NeededKeys,
+		Taken: func(ctx context.Context, primary uint32, keys []uint32) {
+			p.Audit.InfoContext(ctx, "keyset taken", "audit", "keys", "operation", "reload", "key", primary, "keys", keys, "outcome", "done")
+		},
 	})
 	if p.Redis, err = OpenRedis(p.Log, p.Name, b.Redis); err != nil {
 		return p, err
@@ -208,6 +218,7 @@ func (p *Process) Run(ctx context.Context, part func(context.Context) error, rel
 	running.Go(func() { shown = p.admin.Run(showing) })
 	running.Go(func() { p.reloads(showing, reload) })
 	running.Go(func() { p.announce(showing) })
+	running.Go(func() { _ = p.Verdicts.Run(showing) })
 	running.Go(func() {
 		if unfit = p.Keys.Run(showing); unfit != nil {
 			p.Log.ErrorContext(ctx, "the keyset does not fit the store any more; the process stops", "error", unfit)
@@ -243,6 +254,7 @@ func (p *Process) reloads(ctx context.Context, reload func(context.Context)) {
 	for {
 		select {
 		case <-p.hangups:
+			p.reopenAudit(ctx)
 			p.Keys.Hangup(ctx)
 			reload(ctx)
 		case <-ctx.Done():
@@ -263,6 +275,9 @@ func (p *Process) Close(ctx context.Context) {
 	}
 	if p.Redis != nil {
 		_ = p.Redis.Close()
+	}
+	if p.Audit != nil {
+		_ = p.Audit.Close()
 	}
 	if p.Store != nil {
 		p.Store.Close()

@@ -14,6 +14,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -347,6 +348,9 @@ func (s *System) Dialtone(args ...string) *Process {
 	s.T.Helper()
 	return Launch(s.T, s.env, "dialtone", args...)
 }
+
+// Env is what the binaries are told.
+func (s *System) Env() []string { return slices.Clone(s.env) }
 
 // Begin starts a binary and waits for nothing: it may well end.
 func (s *System) Begin(name string, extra ...string) *Process {
