@@ -53,7 +53,7 @@ func run(ctx context.Context, args []string, getenv func(string) string, stdout,
 	settings := service.APISettings(p.Name, cfg.Requests, cfg.Timeouts)
 	settings.API.Middleware, settings.API.Trace = p.Tracer.Middleware, p.Tracer.Carry
 	settings.API.Proxies, settings.Audit = cfg.TrustedProxies, p.Audit.Logger
-	if settings.TLS, err = service.ServerTLS(cfg.TLSCertFile, cfg.TLSKeyFile); err != nil {
+	if settings.TLS, err = p.ServerTLS("api", service.TLSFiles{Cert: cfg.TLSCertFile, Key: cfg.TLSKeyFile, ClientCA: cfg.TLSClientCAFile}); err != nil {
 		return err
 	}
 	api, err := service.NewAPI(p.Log, p.Store, p.Redis, who, service.Auditing(p.Observer, p.Verdicts), p.Observer, settings)

@@ -18,11 +18,16 @@ type Listener struct {
 	TLSCertFile string `env:"DIALTONE_TLS_CERT_FILE" placeholder:"FILE" help:"Certificate of the API, PEM, with its chain. Empty: plain HTTP."`
 	TLSKeyFile  string `env:"DIALTONE_TLS_KEY_FILE" placeholder:"FILE" help:"Private key of the API's certificate, PEM."`
 
+	TLSClientCAFile string `name:"tls-client-ca-file" env:"DIALTONE_TLS_CLIENT_CA_FILE" placeholder:"FILE" help:"Authorities of the certificates that callers must show beside their credentials, PEM. Empty: none is asked for."`
+
 	TrustedProxies []netip.Prefix `env:"DIALTONE_TRUSTED_PROXIES" sep:"," placeholder:"CIDR" help:"Networks of our own load balancers, separated by commas, whose X-Forwarded-For tells the address of a caller. Empty: the address of the connection is the caller's."`
 }
 
 // Admin is what the admin listener does beside metrics and health.
 type Admin struct {
+	AdminTLSClientCAFile string      `name:"admin-tls-client-ca-file" env:"DIALTONE_ADMIN_TLS_CLIENT_CA_FILE" placeholder:"FILE" help:"Authorities of the certificates that must be shown for everything but /healthz and /readyz, PEM. Empty: none is asked for."`
+	AdminToken           secret.Text `env:"DIALTONE_ADMIN_TOKEN" placeholder:"SECRET" help:"Bearer token that must be sent for everything but /healthz and /readyz. Empty: none is asked for."`
+
 	AdminTLSCertFile string        `env:"DIALTONE_ADMIN_TLS_CERT_FILE" placeholder:"FILE" help:"Certificate of the admin listener, PEM, with its chain. Empty: plain HTTP."`
 	AdminTLSKeyFile  string        `env:"DIALTONE_ADMIN_TLS_KEY_FILE" placeholder:"FILE" help:"Private key of the admin listener's certificate, PEM."`
 	ShutdownDelay    time.Duration `env:"DIALTONE_SHUTDOWN_DELAY" default:"0s" help:"How long a stopping process is unready before it turns work away, a duration: the time that a load balancer needs to see it."`

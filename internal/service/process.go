@@ -2,6 +2,7 @@ package service
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
@@ -59,6 +60,8 @@ type Process struct {
 	admin   *telemetry.Admin
 	hangups chan os.Signal
 	pause   time.Duration
+	// certificates are those of the listeners.
+	certificates []*Certificate
 	// listeners are those beside the admin listener.
 	listeners []net.Addr
 	// background runs beside the part.
@@ -109,12 +112,14 @@ func NewProcess(ctx context.Context, stderr io.Writer, b Base) (p *Process, err 
 	}
 	p.Observer = telemetry.NewObserver(p.Metrics, p.Tracer)
 	p.watch()
-	adminTLS, err := ServerTLS(b.Admin.AdminTLSCertFile, b.Admin.AdminTLSKeyFile)
+	adminTLS, err := p.ServerTLS("admin", TLSFiles{
+		Cert: b.Admin.AdminTLSCertFile, Key: b.Admin.AdminTLSKeyFile, ClientCA: b.Admin.AdminTLSClientCAFile, Lenient: true,
+	})
 	if err != nil {
 		return p, fmt.Errorf("admin listener: %w", err)
 	}
 	p.admin, err = telemetry.NewAdmin(ctx, p.Log, p.Metrics.Gatherer(), telemetry.AdminConfig{
-		Listen: b.AdminListen, TLS: adminTLS, Pprof: b.Admin.Pprof,
+		Listen: b.AdminListen, TLS: adminTLS, Pprof: b.Admin.Pprof, Token: b.Admin.AdminToken, ClientCert: b.Admin.AdminTLSClientCAFile != "",
 		Checks: []telemetry.Check{
 			{Name: "postgres", Do: p.Store.Ping},
 			{Name: "keys", Do: p.Keys.Ready},
@@ -201,6 +206,17 @@ func (p *Process) OpenRunner(ctx context.Context, cfg config.Worker) (runner *pr
 	return runner, reload, nil
 }
 
+// ServerTLS makes the TLS of a listener, nil without a certificate. Its files are
+// read again when they change, and on SIGHUP.
+func (p *Process) ServerTLS(listener string, files TLSFiles) (*tls.Config, error) {
+	c, err := NewCertificate(p.Log.With("listener", listener), files)
+	if err != nil {
+		return nil, err
+	}
+	p.certificates = append(p.certificates, c)
+	return c.Config(), nil
+}
+
 // Run runs part until ctx ends. On SIGHUP the keyset is read again, and reload is
 // called. Stopping, the process first says that it is not ready, gives a
 // balancer the time to see it, ends part, and shows itself to the end. It errs
@@ -255,6 +271,9 @@ func (p *Process) reloads(ctx context.Context, reload func(context.Context)) {
 		select {
 		case <-p.hangups:
 			p.reopenAudit(ctx)
+			for _, c := range p.certificates {
+				c.Reload()
+			}
 			p.Keys.Hangup(ctx)
 			reload(ctx)
 		case <-ctx.Done():
