@@ -38,6 +38,7 @@ func run(ctx context.Context, args []string, getenv func(string) string, stdout,
 	p, err := service.NewProcess(ctx, stderr, service.Base{
 		Kind: "api", AdminListen: cfg.AdminListen, Admin: cfg.Admin,
 		Postgres: cfg.Postgres, Redis: cfg.Redis, Keys: cfg.Keys, Telemetry: cfg.Telemetry,
+		NeededKeys: service.CallersKeys(cfg.AuthFile),
 	})
 	if err != nil {
 		return err
@@ -51,10 +52,11 @@ func run(ctx context.Context, args []string, getenv func(string) string, stdout,
 
 	settings := service.APISettings(p.Name, cfg.Requests, cfg.Timeouts)
 	settings.API.Middleware, settings.API.Trace = p.Tracer.Middleware, p.Tracer.Carry
-	if settings.TLS, err = service.ServerTLS(cfg.TLSCertFile, cfg.TLSKeyFile); err != nil {
+	settings.API.Proxies, settings.Audit = cfg.TrustedProxies, p.Audit.Logger
+	if settings.TLS, err = p.ServerTLS("api", service.TLSFiles{Cert: cfg.TLSCertFile, Key: cfg.TLSKeyFile, ClientCA: cfg.TLSClientCAFile}); err != nil {
 		return err
 	}
-	api, err := service.NewAPI(p.Log, p.Store, p.Redis, who, p.Observer, p.Observer, settings)
+	api, err := service.NewAPI(p.Log, p.Store, p.Redis, who, service.Auditing(p.Observer, p.Verdicts), p.Observer, settings)
 	if err != nil {
 		return err
 	}

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"os"
@@ -13,13 +14,17 @@ import (
 	"dialtone/internal/secret"
 )
 
-// keysCommand works on keyset files. It prints a keyset only where making one
-// is the very command.
+// keysCommand works on a keyset's file, and on the store that is sealed with
+// it. It prints a keyset only where making one is the very command.
 type keysCommand struct {
 	New     keysNew     `cmd:"" help:"Print a fresh keyset."`
 	Show    keysShow    `cmd:"" help:"List the ids of a keyset's keys, the primary one first."`
+	Status  keysStatus  `cmd:"" help:"Show which processes have which keys, and what each key has sealed."`
+	Rotate  keysRotate  `cmd:"" help:"Make a whole rotation: add a key, promote it, and seal everything again."`
 	Add     keysAdd     `cmd:"" help:"Add a key that opens but does not seal yet."`
-	Promote keysPromote `cmd:"" help:"Make a key the one that seals."`
+	Promote keysPromote `cmd:"" help:"Make a key the one that seals, once every process has it."`
+	Reseal  keysReseal  `cmd:"" help:"Seal with the primary key everything that another one has sealed."`
+	Remove  keysRemove  `cmd:"" help:"Take a key out, once nothing and nobody needs it."`
 	Seal    keysSeal    `cmd:"" help:"Seal an access key's secret, read from standard input, for the auth file."`
 }
 
@@ -39,11 +44,7 @@ type keysShow struct{ keysetFile }
 
 // Run lists key ids.
 func (k keysShow) Run(c console) error {
-	keyset, err := k.read()
-	if err != nil {
-		return err
-	}
-	box, err := secret.OpenBox(keyset)
+	box, err := k.open()
 	if err != nil {
 		return err
 	}
@@ -58,59 +59,37 @@ func (k keysShow) Run(c console) error {
 	return err
 }
 
-type keysAdd struct{ keysetFile }
+type keysAdd struct {
+	keysetFile
+	keysAudit
+}
 
 // Run adds a key and says its id.
-func (k keysAdd) Run(c console) error {
-	keyset, err := k.read()
+func (k keysAdd) Run(ctx context.Context, c console) error {
+	file, err := k.file()
 	if err != nil {
 		return err
 	}
-	if keyset, err = secret.AddKey(keyset); err != nil {
+	return k.audited(ctx, c, "add", k.Keyset, 0, func(done changed) error {
+		id, err := file.Add()
+		if err != nil {
+			return err
+		}
+		done(ctx, "add", id)
+		_, err = fmt.Fprintln(c.stdout, id)
 		return err
-	}
-	box, err := secret.OpenBox(keyset)
-	if err != nil {
-		return err
-	}
-	if err := k.write(keyset); err != nil {
-		return err
-	}
-	_, all := box.KeyIDs()
-	_, err = fmt.Fprintln(c.stdout, all[len(all)-1])
-	return err
-}
-
-type keysPromote struct {
-	keysetFile
-	ID uint32 `arg:"" help:"Id of the key, as show and add print it."`
-}
-
-// Run promotes a key. Every process must know the key before: see
-// docs/operations.md.
-func (k keysPromote) Run() error {
-	keyset, err := k.read()
-	if err != nil {
-		return err
-	}
-	if keyset, err = secret.Promote(keyset, k.ID); err != nil {
-		return err
-	}
-	return k.write(keyset)
+	})
 }
 
 type keysSeal struct {
 	keysetFile
+	keysAudit
 	AccessKey string `arg:"" help:"The access key that the secret belongs to."`
 }
 
 // Run prints the sealed secret for secret_sealed.
-func (k keysSeal) Run(c console) error {
-	keyset, err := k.read()
-	if err != nil {
-		return err
-	}
-	box, err := secret.OpenBox(keyset)
+func (k keysSeal) Run(ctx context.Context, c console) error {
+	box, err := k.open()
 	if err != nil {
 		return err
 	}
@@ -118,12 +97,16 @@ func (k keysSeal) Run(c console) error {
 	if err != nil {
 		return usageError{err}
 	}
-	sealed, err := auth.SealSecret(box, k.AccessKey, sk)
-	if err != nil {
+	primary, _ := box.KeyIDs()
+	return k.audited(ctx, c, "seal", k.Keyset, primary, func(done changed) error {
+		sealed, err := auth.SealSecret(box, k.AccessKey, sk)
+		if err != nil {
+			return err
+		}
+		done(ctx, "seal", primary)
+		_, err = fmt.Fprintln(c.stdout, sealed)
 		return err
-	}
-	_, err = fmt.Fprintln(c.stdout, sealed)
-	return err
+	})
 }
 
 // maxSecret bounds what is read as a secret.

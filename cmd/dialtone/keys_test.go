@@ -50,7 +50,7 @@ func TestKeysRotate(t *testing.T) {
 	if got, want := call(t, "", env, "keys", "show").want(t, exitOK).stdout, first+" primary\n"+second+"\n"; got != want {
 		t.Errorf("after add, show says %q, want %q", got, want)
 	}
-	call(t, "", nil, "keys", "promote", "--keyset-file", path, second).want(t, exitOK)
+	call(t, "", nil, "keys", "promote", "--offline", "--keyset-file", path, second).want(t, exitOK)
 	if got, want := call(t, "", env, "keys", "show").want(t, exitOK).stdout, second+" primary\n"+first+"\n"; got != want {
 		t.Errorf("after promote, show says %q, want %q", got, want)
 	}
@@ -128,7 +128,14 @@ func TestKeysMistakes(t *testing.T) {
 		{"no file named", "", []string{"keys", "show"}, exitUsage, "keyset-file"},
 		{"no such file", "", []string{"keys", "show", "--keyset-file", "/nowhere"}, exitUsage, "no such file"},
 		{"no keyset", "", []string{"keys", "add", "--keyset-file", broken}, exitFailed, "not a Tink keyset"},
-		{"unknown key", "", []string{"keys", "promote", "--keyset-file", path, "1"}, exitFailed, "no enabled key 1"},
+		{"unknown key", "", []string{"keys", "promote", "--offline", "--keyset-file", path, "1"}, exitFailed, "no enabled key 1"},
+		{"unknown key to remove", "", []string{"keys", "remove", "--offline", "--keyset-file", path, "1"}, exitFailed, "no key 1"},
+		{"promote without a store", "", []string{"keys", "promote", "--keyset-file", path, "1"}, exitUsage, "the store must be asked"},
+		{"remove without a store", "", []string{"keys", "remove", "--keyset-file", path, "1"}, exitUsage, "the store must be asked"},
+		{"reseal without a store", "", []string{"keys", "reseal", "--keyset-file", path}, exitUsage, "the store must be asked"},
+		{"rotate without a store", "", []string{"keys", "rotate", "--keyset-file", path}, exitUsage, "the store must be asked"},
+		{"no data directory", "", []string{"keys", "status", "--data", "/nowhere"}, exitUsage, "no such file"},
+		{"no Postgres", "", []string{"keys", "reseal", "--keyset-file", path, "--postgres-dsn", "postgres://u:hunter2@127.0.0.1:1/x?sslmode=disable"}, exitFailed, "cannot be reached"},
 		{"no number", "", []string{"keys", "promote", "--keyset-file", path, "hunter2"}, exitUsage, ""},
 		{"no secret", "", []string{"keys", "seal", "--keyset-file", path, "AK"}, exitUsage, "on one line"},
 		{"two lines", "hunter2\nhunter2\n", []string{"keys", "seal", "--keyset-file", path, "AK"}, exitUsage, "on one line"},

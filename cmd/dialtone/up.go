@@ -15,10 +15,12 @@ import (
 	"strings"
 	"sync"
 
+	"dialtone/internal/audit"
 	"dialtone/internal/auth"
 	"dialtone/internal/config"
 	"dialtone/internal/egress"
 	"dialtone/internal/embedded"
+	"dialtone/internal/keyring"
 	"dialtone/internal/secret"
 	"dialtone/internal/service"
 	"dialtone/internal/store/sqlite"
@@ -33,6 +35,8 @@ type upCommand struct {
 	Project   string      `env:"DIALTONE_PROJECT" default:"0123456789abcdef0123456789abcdef" placeholder:"ID" help:"The one project."`
 	AnyJob    bool        `env:"DIALTONE_ANY_JOB" help:"Take any job id as a label, instead of registered jobs only."`
 	LogLevel  slog.Level  `env:"DIALTONE_LOG_LEVEL" default:"warn" help:"Least level that is logged: debug, info, warn or error."`
+
+	AuditFile string `env:"DIALTONE_AUDIT_FILE" placeholder:"FILE" help:"File for the audit log, which is appended to. Empty: it is part of the log, at its level info."`
 
 	AllowRecoverablePassword bool `env:"DIALTONE_ALLOW_RECOVERABLE_PASSWORD" help:"Permit logins in which a server that has not proven its identity could read the password."`
 
@@ -58,7 +62,8 @@ func (u *upCommand) Run(ctx context.Context, c console) error {
 	if err != nil {
 		return err
 	}
-	store, err := home.store(ctx)
+	name := service.Name("up")
+	store, keys, err := home.store(ctx, log, name)
 	if err != nil {
 		return err
 	}
@@ -92,21 +97,61 @@ func (u *upCommand) Run(ctx context.Context, c console) error {
 		return usageError{err}
 	}
 	work := config.Work{WorkerNetworks: []string{"eip", "vpn", "vpc"}, WorkerConcurrency: 64, WorkerAttempts: 3, ShutdownGrace: u.ProbeTimeout + u.LeaseSlack}
-	name := service.Name("up")
 	requests := config.Requests{Jobs: "registered", Backlog: 1000, BulkBacklog: 10_000, ShutdownGrace: u.Wait + u.TaskSlack}
 	if u.AnyJob {
 		requests.Jobs = "any"
 	}
-	api, err := service.NewAPI(log, store, redis, who, nil, nil, service.APISettings(name, requests, u.Timeouts))
+	noted, closeAudit, err := u.audit(log)
 	if err != nil {
 		return err
 	}
-	worker, err := service.NewWorker(log, store, redis, runner, nil, nil, service.WorkerSettings(name, work, u.Retention, u.Guard, u.Timeouts))
+	defer closeAudit()
+	verdicts := audit.NewVerdicts(noted, log, store)
+	settings := service.APISettings(name, requests, u.Timeouts)
+	settings.Audit = noted
+	api, err := service.NewAPI(log, store, redis, who, service.Auditing(nil, verdicts), nil, settings)
+	if err != nil {
+		return err
+	}
+	worker, err := service.NewWorker(log, store, redis, runner, service.Auditing(nil, verdicts), nil, service.WorkerSettings(name, work, u.Retention, u.Guard, u.Timeouts))
 	if err != nil {
 		return err
 	}
 	u.greet(c, "http://"+l.Addr().String(), home.dir, token, open)
-	return together(ctx, worker.Run, func(ctx context.Context) error { return api.Run(ctx, l) })
+	return keeping(ctx, keys, verdicts, func(ctx context.Context) error {
+		return together(ctx, worker.Run, func(ctx context.Context) error { return api.Run(ctx, l) })
+	})
+}
+
+// audit opens the audit log: a file of its own, or the log.
+func (u *upCommand) audit(log *slog.Logger) (noted *slog.Logger, done func(), err error) {
+	if u.AuditFile == "" {
+		return log, func() {}, nil
+	}
+	file, err := audit.Open(u.AuditFile, nil, "json", func(err error) { log.Error("audit line not written", "error", err) })
+	if err != nil {
+		return nil, nil, err
+	}
+	return file.Logger, func() { _ = file.Close() }, nil
+}
+
+// keeping looks after the keyset and writes the verdicts down while run runs, and
+// ends it when the keyset does not fit the store any more.
+func keeping(ctx context.Context, keys *keyring.Keeper, verdicts *audit.Verdicts, run func(context.Context) error) error {
+	working, stop := context.WithCancel(ctx)
+	defer stop()
+	kept, forget := context.WithCancel(context.WithoutCancel(ctx))
+	var running sync.WaitGroup
+	var unfit error
+	running.Go(func() { _ = verdicts.Run(kept) })
+	running.Go(func() {
+		unfit = keys.Run(kept)
+		stop()
+	})
+	err := run(working)
+	forget()
+	running.Wait()
+	return errors.Join(err, unfit)
 }
 
 // together runs both parts, the api first to stop: the worker finishes what
@@ -227,25 +272,29 @@ func (h *home) token(given secret.Text) (secret.Text, error) {
 	})
 }
 
-// store opens the database with the keyset that is kept beside it.
-func (h *home) store(ctx context.Context) (*sqlite.Store, error) {
+// store opens the database with the keyset that is kept beside it, and what
+// looks after that.
+func (h *home) store(ctx context.Context, log *slog.Logger, name string) (*sqlite.Store, *keyring.Keeper, error) {
 	keyset, err := h.keep("keyset.json", secret.NewKeyset)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	box, err := secret.OpenBox(keyset)
 	if err != nil {
-		return nil, fmt.Errorf("keyset in the data directory: %w", err)
+		return nil, nil, fmt.Errorf("keyset in the data directory: %w", err)
 	}
 	store, err := sqlite.Open(ctx, sqlite.Config{Path: filepath.Join(h.dir, "dialtone.db"), Box: box})
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	if err := errors.Join(store.Migrate(ctx), store.CheckKeys(ctx)); err != nil {
+	keys := keyring.NewKeeper(log, store, box, keyset, keyring.KeeperConfig{
+		Process: name, File: keyring.File(filepath.Join(h.dir, "keyset.json")),
+	})
+	if err := errors.Join(store.Migrate(ctx), keys.Start(ctx)); err != nil {
 		_ = store.Close() // what went wrong first is what to say
-		return nil, fmt.Errorf("open the database: %w", err)
+		return nil, nil, fmt.Errorf("open the database: %w", err)
 	}
-	return store, nil
+	return store, keys, nil
 }
 
 // keep reads a secret's file, or makes it.

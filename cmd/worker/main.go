@@ -47,7 +47,7 @@ func run(ctx context.Context, args []string, getenv func(string) string, stdout,
 	if err != nil {
 		return err
 	}
-	worker, err := service.NewWorker(p.Log, p.Store, p.Redis, runner, p.Observer, p.Tracer, service.WorkerSettings(p.Name, cfg.Work, cfg.Retention, cfg.Guard, cfg.Timeouts))
+	worker, err := service.NewWorker(p.Log, p.Store, p.Redis, runner, service.Auditing(p.Observer, p.Verdicts), p.Tracer, service.WorkerSettings(p.Name, cfg.Work, cfg.Retention, cfg.Guard, cfg.Timeouts))
 	if err != nil {
 		return err
 	}

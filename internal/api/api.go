@@ -12,6 +12,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
+	"net/netip"
 	"time"
 
 	"github.com/labstack/echo/v4"
@@ -130,6 +131,8 @@ type Parts struct {
 	JobWriter JobWriter
 	// Observer may be nil.
 	Observer Observer
+	// Audit takes the audit lines; nil: the log.
+	Audit *slog.Logger
 }
 
 // Config are the Server's tunables.
@@ -175,6 +178,8 @@ type Config struct {
 	// Heartbeat is how often an idle event stream says that it lives. Default
 	// 15 s.
 	Heartbeat time.Duration
+	// Proxies are those whose X-Forwarded-For is believed. Default none.
+	Proxies []netip.Prefix
 	// Middleware wraps everything, for tracing; nil means none. After the
 	// next handler the request's Pattern holds its route.
 	Middleware func(http.Handler) http.Handler
@@ -234,6 +239,7 @@ func (c Config) validate() error {
 type Server struct {
 	reader
 	log     *slog.Logger
+	audit   *slog.Logger
 	parts   Parts
 	cfg     Config
 	limits  *limits
@@ -258,7 +264,7 @@ func New(log *slog.Logger, parts Parts, cfg Config) (*Server, error) {
 	if parts.Observer == nil {
 		parts.Observer = quiet{}
 	}
-	s := &Server{reader: r, log: log, parts: parts, cfg: cfg, limits: newLimits(cfg.RequestsPerSecond, cfg.Burst), bodies: semaphore.NewWeighted(cfg.BodyMemory), streams: newStreams(cfg.Streams)}
+	s := &Server{reader: r, log: log, audit: cmp.Or(parts.Audit, log), parts: parts, cfg: cfg, limits: newLimits(cfg.RequestsPerSecond, cfg.Burst), bodies: semaphore.NewWeighted(cfg.BodyMemory), streams: newStreams(cfg.Streams)}
 	s.draining, s.drain = context.WithCancel(context.Background())
 	s.handler = s.route()
 	return s, nil

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"cmp"
 	"context"
+	"log/slog"
 
 	"dialtone/internal/api/wire"
 	"dialtone/internal/batch"
@@ -46,11 +47,11 @@ func (s operations) CancelBatch(ctx context.Context, r wire.CancelBatchRequestOb
 		return nil, err
 	}
 	x.batch = r.BatchID
+	s.note(ctx, "cancel", "batch cancelled", slog.String("batch", r.BatchID))
 	b, tests, err := s.parts.Batches.Batch(ctx, x.caller.Project, r.BatchID)
 	if err != nil {
 		return nil, err
 	}
-	s.auditResults(ctx, b, batch.Aggregate(b, tests))
 	return wire.CancelBatch200JSONResponse(batchWhole(b, tests, x.language)), nil
 }
 

@@ -2,7 +2,6 @@ package api
 
 import (
 	"context"
-	"log/slog"
 	"net/http"
 	"strconv"
 	"time"
@@ -213,7 +212,6 @@ func (s *Server) wait(
 	}
 	results, known = s.results(ctx, b, entries, waitErr != nil)
 	s.parts.Observer.Answered(b, results, time.Since(began))
-	s.auditResults(ctx, b, results)
 	return results, known, nil
 }
 
@@ -242,32 +240,6 @@ func (s *Server) results(ctx context.Context, b batch.Batch, entries []batch.Req
 		return results, false
 	}
 	return batch.Aggregate(read, tests), true
-}
-
-// auditRequest notes who asked to test what.
-func (s *Server) auditRequest(ctx context.Context, b batch.Batch, entries []batch.RequestEntry) {
-	x := exchangeOf(ctx)
-	for i, entry := range entries {
-		for k, e := range entry.Endpoints {
-			s.log.LogAttrs(ctx, slog.LevelInfo, "test requested", slog.String("audit", "request"), slog.String("request", x.id),
-				slog.String("batch", b.ID), slog.String("project", b.Project), slog.String("caller", b.Caller), slog.String("method", string(x.caller.Method)),
-				slog.Int("entry", i), slog.Int("object", k), slog.String("job", entry.JobID), slog.String("engine", e.DBType),
-				slog.String("address", e.IP), slog.Int("port", e.DBPort), slog.String("network", e.NetType))
-		}
-	}
-}
-
-// auditResults notes what came of it.
-func (s *Server) auditResults(ctx context.Context, b batch.Batch, results []batch.Result) {
-	for _, r := range results {
-		for _, t := range r.Tests {
-			report := reportOf(t)
-			s.log.LogAttrs(ctx, slog.LevelInfo, "test answered", slog.String("audit", "verdict"), slog.String("request", exchangeOf(ctx).id),
-				slog.String("batch", b.ID), slog.String("project", b.Project), slog.String("caller", b.Caller),
-				slog.Int("entry", t.Entry), slog.Int("object", t.Object), slog.String("job", t.JobID), slog.String("engine", string(t.Target.Engine)),
-				slog.String("address", report.Evidence.Address), slog.String("verdict", string(report.Code)))
-		}
-	}
 }
 
 // batchPath is where a batch is read.

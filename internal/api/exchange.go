@@ -27,6 +27,8 @@ type exchange struct {
 	id       string
 	language probe.Language
 	caller   auth.Caller
+	// client is the address that it came from.
+	client string
 	// async is set by Prefer: respond-async.
 	async bool
 	// key is the Idempotency-Key, empty without one.
@@ -59,7 +61,7 @@ func (s *Server) observe(next echo.HandlerFunc) echo.HandlerFunc {
 	return func(c echo.Context) error {
 		r := c.Request()
 		r.Pattern = c.Path() // for the middleware around us, which holds this request
-		x := &exchange{id: requestID(r.Header), language: language(r.Header), async: prefersAsync(r.Header), key: r.Header.Get("Idempotency-Key"), began: time.Now()}
+		x := &exchange{id: requestID(r.Header), language: language(r.Header), async: prefersAsync(r.Header), key: r.Header.Get("Idempotency-Key"), client: clientOf(r, s.cfg.Proxies), began: time.Now()}
 		c.SetRequest(r.WithContext(context.WithValue(r.Context(), exchangeKey{}, x)))
 		c.Response().Header().Set("X-Request-Id", x.id)
 		c.Response().Header().Set("X-Content-Type-Options", "nosniff")
@@ -77,6 +79,7 @@ func (s *Server) observe(next echo.HandlerFunc) echo.HandlerFunc {
 		attrs := []slog.Attr{
 			slog.String("request", x.id), slog.String("method", method), slog.String("route", route), slog.Int("status", status),
 			slog.Float64("took_ms", float64(took.Microseconds())/1000), slog.String("project", x.caller.Project), slog.String("caller", x.caller.Subject),
+			slog.String("client", x.client),
 		}
 		if x.batch != "" {
 			attrs = append(attrs, slog.String("batch", x.batch))

@@ -165,6 +165,7 @@ func routingFault(e *echo.HTTPError) *fault {
 func (s *Server) fail(err error, c echo.Context) {
 	x := exchangeOf(c.Request().Context())
 	f := faultOf(err)
+	s.auditRefusal(c, x, f, err)
 	if f.status >= http.StatusInternalServerError {
 		s.log.LogAttrs(c.Request().Context(), slog.LevelError, "request failed",
 			slog.String("request", x.id), slog.String("route", c.Path()), slog.Int("status", f.status), slog.Any("error", err))

@@ -7,6 +7,7 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"errors"
+	"log/slog"
 	"maps"
 	"slices"
 	"strconv"
@@ -104,7 +105,7 @@ func (s operations) CreateJobs(ctx context.Context, r wire.CreateJobsRequestObje
 		for _, child := range records[1:] {
 			one.ChildIds = append(one.ChildIds, child.ID)
 		}
-		s.log.InfoContext(ctx, "job created", "audit", "job", "request", x.id, "project", x.caller.Project, "caller", x.caller.Subject, "job", one.ID)
+		s.note(ctx, "job", "job created", slog.String("job", one.ID), slog.String("action", "create"))
 		answer.Results = append(answer.Results, one)
 	}
 	return wire.CreateJobs202JSONResponse(answer), nil
@@ -237,8 +238,8 @@ func (s operations) PutJobState(ctx context.Context, r wire.PutJobStateRequestOb
 	if err != nil {
 		return nil, err
 	}
-	s.log.InfoContext(ctx, "job state put", "audit", "job", "request", x.id, "project", x.caller.Project, "caller", x.caller.Subject,
-		"job", known.ID, "status", known.Status, "role", known.Role)
+	s.note(ctx, "job", "job state put", slog.String("job", known.ID), slog.String("action", "state"),
+		slog.String("status", string(known.Status)), slog.String("role", string(known.Role)))
 	view := wire.JobView{
 		ID: known.ID, Name: known.Name, Status: string(known.Status), Role: wire.JobViewRole(known.Role), ParentID: known.ParentID,
 		Mirrored: known.Mirrored, CreatedAt: known.CreatedAt.UTC(), UpdatedAt: known.UpdatedAt.UTC(),

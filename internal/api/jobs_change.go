@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"log/slog"
 	"maps"
 
 	"dialtone/internal/api/wire"
@@ -134,7 +135,7 @@ func unmarshal(text json.RawMessage, into *map[string]any) error {
 func (s *Server) acted(ctx context.Context, id, action string, err error) wire.ActionResult {
 	x := exchangeOf(ctx)
 	if err == nil {
-		s.log.InfoContext(ctx, "job changed", "audit", "job", "request", x.id, "project", x.caller.Project, "caller", x.caller.Subject, "job", id, "action", action)
+		s.note(ctx, "job", "job changed", slog.String("job", id), slog.String("action", action))
 		return wire.ActionResult{ID: id, Status: wire.ActionResponseResultsStatusSuccess}
 	}
 	f := s.item(ctx, id, err)

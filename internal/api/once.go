@@ -54,9 +54,11 @@ func (s *Server) testOnce(ctx context.Context, call job.Call, entries []batch.Re
 			return nil, errInFlight()
 		case batch.KeyAnswered:
 			s.parts.Observer.Repeated(repeatStored)
+			s.auditRepeat(ctx, known.BatchID)
 			return replay(known.Answer)
 		case batch.KeyYours:
 			s.parts.Observer.Repeated(repeatJoined)
+			s.auditRepeat(ctx, known.BatchID)
 			once.Request = secret.Text{} // the wait is long
 			return s.join(ctx, once.Key, known.BatchID, entries, render)
 		case batch.KeyFree:

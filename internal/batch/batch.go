@@ -141,6 +141,7 @@ type Task struct {
 // Completion tells that a batch has no open test left.
 type Completion struct {
 	BatchID string
+	Project string
 	// ReplyTo is the api process that waits, empty when none does.
 	ReplyTo string
 }

@@ -224,8 +224,9 @@ type Reader interface {
 
 // Ender ends batches before their time.
 type Ender interface {
-	// ExpireBatch finishes what is open of one batch as deadline_exceeded.
-	ExpireBatch(ctx context.Context, id string) error
+	// ExpireBatch finishes what is open of one batch as deadline_exceeded; done
+	// holds the batch if that was its end.
+	ExpireBatch(ctx context.Context, id string) (done []Completion, err error)
 	// Cancel finishes what is open of one batch as cancelled, and says how many
 	// tests those were; ErrNotFound when the project has no such batch.
 	Cancel(ctx context.Context, project, id string) (done []Completion, n int, err error)

@@ -98,6 +98,9 @@ func (c Listener) Check() error {
 	var p problems
 	p.address("DIALTONE_LISTEN", c.Listen)
 	p.pair("DIALTONE_TLS_CERT_FILE", c.TLSCertFile, "DIALTONE_TLS_KEY_FILE", c.TLSKeyFile)
+	if c.TLSClientCAFile != "" && c.TLSCertFile == "" {
+		p.addf("DIALTONE_TLS_CLIENT_CA_FILE means nothing without DIALTONE_TLS_CERT_FILE")
+	}
 	return p.err()
 }
 
@@ -106,8 +109,17 @@ func (c Admin) Check() error {
 	var p problems
 	p.lasting("DIALTONE_SHUTDOWN_DELAY", c.ShutdownDelay, 0)
 	p.pair("DIALTONE_ADMIN_TLS_CERT_FILE", c.AdminTLSCertFile, "DIALTONE_ADMIN_TLS_KEY_FILE", c.AdminTLSKeyFile)
+	if c.AdminTLSClientCAFile != "" && c.AdminTLSCertFile == "" {
+		p.addf("DIALTONE_ADMIN_TLS_CLIENT_CA_FILE means nothing without DIALTONE_ADMIN_TLS_CERT_FILE")
+	}
+	if c.AdminToken.IsSet() && len(c.AdminToken.Reveal()) < leastToken {
+		p.addf("DIALTONE_ADMIN_TOKEN must have at least %d characters", leastToken)
+	}
 	return p.err()
 }
+
+// leastToken is how long a token must be that nobody is kept from guessing.
+const leastToken = 16
 
 // Check joins the group's problems. Whether the DSN can be understood is for
 // the driver to say.

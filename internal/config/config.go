@@ -84,6 +84,9 @@ func parse(c checker, name, description string, args []string, getenv func(strin
 	if err != nil {
 		return env.Explain(err) // nothing has been read yet
 	}
+	if keys, ok := c.(interface{ keysetFrom(file string) }); ok {
+		keys.keysetFrom(getenv("DIALTONE_KEYSET" + fileSuffix))
+	}
 	// A value that could not be read stands at its default, so what else is
 	// wrong can be found all the same.
 	return errors.Join(env.Explain(nil), c.Check())

@@ -167,6 +167,10 @@ func TestProblems(t *testing.T) {
 			"DIALTONE_TLS_CERT_FILE and DIALTONE_TLS_KEY_FILE must be set together",
 			"DIALTONE_LISTEN must be HOST:PORT",
 		}},
+		{"authorities without a certificate, networks that are none", []string{"DIALTONE_TLS_CLIENT_CA_FILE", "ca.pem", "DIALTONE_TRUSTED_PROXIES", "10.0.0.1"}, []string{
+			"DIALTONE_TLS_CLIENT_CA_FILE means nothing without DIALTONE_TLS_CERT_FILE",
+			"DIALTONE_TRUSTED_PROXIES or --trusted-proxies must be a list of networks such as 10.0.0.0/8, separated by commas",
+		}},
 		{"connect as long as probe", []string{"DIALTONE_CONNECT_TIMEOUT", "15s"}, []string{
 			"DIALTONE_PROBE_TIMEOUT (15s) must be longer than DIALTONE_CONNECT_TIMEOUT (15s)",
 		}},
@@ -212,6 +216,9 @@ func TestProblems(t *testing.T) {
 	for _, tt := range []test{
 		{"networks", []string{"DIALTONE_WORKER_NETWORKS", "eip,vpc-a:b,lan"}, []string{"network 2 is not", "network 3 is not"}},
 		{"grace too short", []string{"DIALTONE_SHUTDOWN_GRACE", "15s"}, []string{"DIALTONE_SHUTDOWN_GRACE (15s) must be longer than DIALTONE_PROBE_TIMEOUT (15s)"}},
+		{"an admin's authorities without a certificate", []string{"DIALTONE_ADMIN_TLS_CLIENT_CA_FILE", "ca.pem", "DIALTONE_ADMIN_TOKEN", "fifteen-letters"}, []string{
+			"DIALTONE_ADMIN_TLS_CLIENT_CA_FILE means nothing without DIALTONE_ADMIN_TLS_CERT_FILE", "DIALTONE_ADMIN_TOKEN must have at least 16 characters",
+		}},
 		{"retention shorter than a key's life", []string{"DIALTONE_RETENTION", "23h"}, []string{"DIALTONE_RETENTION must be at least 24h"}},
 		{"a KDC without a realm", []string{"DIALTONE_KERBEROS_KDC", "kdc.example,::1:x,a:b:c", "DIALTONE_KERBEROS_KEYTAB_FILE", "/k"}, []string{
 			"DIALTONE_KERBEROS_REALM and DIALTONE_KERBEROS_KDC must be set together",

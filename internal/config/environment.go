@@ -187,6 +187,8 @@ func expected(f *kong.Flag) string {
 		return "a number of bytes, such as 65536 or 16MiB"
 	case "[]netip.AddrPort":
 		return "a list of IP:PORT, separated by commas"
+	case "[]netip.Prefix":
+		return "a list of networks such as 10.0.0.0/8, separated by commas"
 	case "secret.Text":
 		return "followed by a value"
 	}

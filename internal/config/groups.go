@@ -17,10 +17,17 @@ type Listener struct {
 	Listen      string `env:"DIALTONE_LISTEN" default:"127.0.0.1:8080" placeholder:"HOST:PORT" help:"Address of the API. Port 0 takes a free one."`
 	TLSCertFile string `env:"DIALTONE_TLS_CERT_FILE" placeholder:"FILE" help:"Certificate of the API, PEM, with its chain. Empty: plain HTTP."`
 	TLSKeyFile  string `env:"DIALTONE_TLS_KEY_FILE" placeholder:"FILE" help:"Private key of the API's certificate, PEM."`
+
+	TLSClientCAFile string `name:"tls-client-ca-file" env:"DIALTONE_TLS_CLIENT_CA_FILE" placeholder:"FILE" help:"Authorities of the certificates that callers must show beside their credentials, PEM. Empty: none is asked for."`
+
+	TrustedProxies []netip.Prefix `env:"DIALTONE_TRUSTED_PROXIES" sep:"," placeholder:"CIDR" help:"Networks of our own load balancers, separated by commas, whose X-Forwarded-For tells the address of a caller. Empty: the address of the connection is the caller's."`
 }
 
 // Admin is what the admin listener does beside metrics and health.
 type Admin struct {
+	AdminTLSClientCAFile string      `name:"admin-tls-client-ca-file" env:"DIALTONE_ADMIN_TLS_CLIENT_CA_FILE" placeholder:"FILE" help:"Authorities of the certificates that must be shown for everything but /healthz and /readyz, PEM. Empty: none is asked for."`
+	AdminToken           secret.Text `env:"DIALTONE_ADMIN_TOKEN" placeholder:"SECRET" help:"Bearer token that must be sent for everything but /healthz and /readyz. Empty: none is asked for."`
+
 	AdminTLSCertFile string        `env:"DIALTONE_ADMIN_TLS_CERT_FILE" placeholder:"FILE" help:"Certificate of the admin listener, PEM, with its chain. Empty: plain HTTP."`
 	AdminTLSKeyFile  string        `env:"DIALTONE_ADMIN_TLS_KEY_FILE" placeholder:"FILE" help:"Private key of the admin listener's certificate, PEM."`
 	ShutdownDelay    time.Duration `env:"DIALTONE_SHUTDOWN_DELAY" default:"0s" help:"How long a stopping process is unready before it turns work away, a duration: the time that a load balancer needs to see it."`
@@ -50,7 +57,17 @@ type Redis struct {
 
 // Keys seal secrets.
 type Keys struct {
-	Keyset secret.Text `env:"DIALTONE_KEYSET" placeholder:"SECRET" help:"Keyset that seals secrets at rest, as 'dialtone keys new' prints it; the same for api and workers. Required."`
+	Keyset secret.Text `env:"DIALTONE_KEYSET" placeholder:"SECRET" help:"Keyset that seals secrets at rest, as 'dialtone keys new' prints it; the same for api and workers; read again when its file changes, and on SIGHUP. Required."`
+	// KeysetFile is the file that it came from; "" if it was given itself.
+	KeysetFile string `kong:"-"`
+}
+
+// keysetFrom notes the file that the keyset came from: what the flag or the
+// variable says itself comes first.
+func (c *Keys) keysetFrom(file string) {
+	if text, err := readSecret(file); file != "" && err == nil && secret.New(text).Equal(c.Keyset) {
+		c.KeysetFile = file
+	}
 }
 
 // Auth is who may call.
@@ -150,6 +167,7 @@ func (t Timeouts) Task() time.Duration { return t.Lease() + t.TaskSlack }
 type Telemetry struct {
 	LogLevel     string      `env:"DIALTONE_LOG_LEVEL" default:"info" oneof:"debug,info,warn,error" help:"Least level that is logged: debug, info, warn or error."`
 	LogFormat    string      `env:"DIALTONE_LOG_FORMAT" default:"json" oneof:"json,text" help:"Form of the log: json or text."`
+	AuditFile    string      `env:"DIALTONE_AUDIT_FILE" placeholder:"FILE" help:"File for the audit log, which is appended to and opened again on SIGHUP. Empty: it goes where the log goes."`
 	OTLPEndpoint string      `env:"DIALTONE_OTLP_ENDPOINT" placeholder:"URL" help:"OpenTelemetry collector that takes traces over OTLP/HTTP, such as http://collector:4318. Empty: no traces."`
 	OTLPHeaders  secret.Text `env:"DIALTONE_OTLP_HEADERS" placeholder:"SECRET" help:"Headers for the collector, as name=value separated by commas, values percent-encoded."`
 	TraceRatio   float64     `env:"DIALTONE_TRACE_RATIO" default:"1" help:"Share of the requests that are traced, from 0 to 1; a caller's own trace is followed."`

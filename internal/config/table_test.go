@@ -65,7 +65,7 @@ func variables(t *testing.T) []variable {
 			}
 			if _, embedded := f.Tag.Lookup("embed"); embedded {
 				walk(of, in, f.Type)
-			} else {
+			} else if f.Tag.Get("kong") != "-" {
 				add(of, in, f)
 			}
 		}

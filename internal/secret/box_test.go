@@ -6,7 +6,10 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -228,5 +231,88 @@ func TestSealedByForeignBytes(t *testing.T) {
 		if id, ok := secret.SealedBy(sealed); ok {
 			t.Errorf("SealedBy(%q) = %d, true", sealed, id)
 		}
+	}
+}
+
+// TestBoxSwap: a swap changes keys for all users at once, and the former
+// primary key counts as in use until who sealed with it is done.
+func TestBoxSwap(t *testing.T) {
+	t.Parallel()
+	keys := newKeyset(t)
+	box := openBox(t, keys)
+	first, _ := box.KeyIDs()
+	sealed, err := box.Seal([]byte("kept"), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	both, err := secret.AddKey(keys)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, all := openBox(t, both).KeyIDs()
+	second := all[1]
+	if both, err = secret.Promote(both, second); err != nil {
+		t.Fatal(err)
+	}
+	release := box.Hold()
+	box.Swap(openBox(t, both))
+	if got := box.Sealing(); !slices.Equal(got, []uint32{second, first}) {
+		t.Errorf("Sealing() = %v under a hold, want %v", got, []uint32{second, first})
+	}
+	later := box.Hold()
+	release()
+	if got := box.Sealing(); !slices.Equal(got, []uint32{second}) {
+		t.Errorf("Sealing() = %v after it, want %v", got, []uint32{second})
+	}
+	later()
+	if plain, err := box.Open(sealed, nil); err != nil || string(plain) != "kept" {
+		t.Errorf("Open() = %q, %v", plain, err)
+	}
+	again, err := box.Seal(nil, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if by, ok := secret.SealedBy(again); !ok || by != second {
+		t.Errorf("sealed by %d, %v; want %d", by, ok, second)
+	}
+	if !box.Opens(first) || box.Opens(first+second) {
+		t.Error("Opens() does not tell its keys from others")
+	}
+}
+
+// TestBoxSwapUnderLoad: whoever holds when a swap comes is seen by Sealing,
+// however the two meet.
+func TestBoxSwapUnderLoad(t *testing.T) {
+	t.Parallel()
+	keysets := []secret.Text{newKeyset(t), newKeyset(t)}
+	box := openBox(t, keysets[0])
+	stop := make(chan struct{})
+	var sealing sync.WaitGroup
+	var wrong atomic.Int64
+	for range 4 {
+		sealing.Go(func() {
+			for {
+				select {
+				case <-stop:
+					return
+				default:
+				}
+				release := box.Hold()
+				sealed, err := box.Seal(nil, nil)
+				by, ok := secret.SealedBy(sealed)
+				if err != nil || !ok || !slices.Contains(box.Sealing(), by) {
+					wrong.Add(1)
+				}
+				release()
+			}
+		})
+	}
+	for i := range 200 {
+		box.Swap(openBox(t, keysets[i%2]))
+	}
+	close(stop)
+	sealing.Wait()
+	if n := wrong.Load(); n > 0 {
+		t.Errorf("%d times something was sealed with a key that was not reported", n)
 	}
 }

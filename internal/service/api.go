@@ -47,6 +47,8 @@ type APIConfig struct {
 	// Grace is how long a stop waits for requests under way. Default 70 s,
 	// which is longer than a caller waits.
 	Grace time.Duration
+	// Audit takes the audit lines of requests; nil: the log.
+	Audit *slog.Logger
 	// TLS serves HTTPS where it is set.
 	TLS *tls.Config
 }
@@ -75,12 +77,13 @@ func NewAPI(log *slog.Logger, store APIStore, redis *queue.Redis, who api.Authen
 		Submitter: batch.NewSubmitter(log, store, producer, hub, observer, cfg.Submit),
 		Waiter:    hub,
 		Batches:   store,
-		Ender:     store,
+		Ender:     ender{store, observer},
 		Canceller: batch.NewCanceller(log, store, producer, producer, observer),
 		Keys:      keys,
 		JobReader: store,
 		JobWriter: store,
 		Observer:  web,
+		Audit:     cfg.Audit,
 	}, cfg.API)
 	if err != nil {
 		return nil, fmt.Errorf("wire api: %w", err)
@@ -100,6 +103,21 @@ func NewAPI(log *slog.Logger, store APIStore, redis *queue.Redis, who api.Authen
 	}
 	a.http.RegisterOnShutdown(server.Drain)
 	return a, nil
+}
+
+// ender ends batches for the api and tells the observer of those that it ended.
+type ender struct {
+	store    batch.Ender
+	observer batch.Observer
+}
+
+// ExpireBatch implements api.Ender.
+func (e ender) ExpireBatch(ctx context.Context, id string) error {
+	done, err := e.store.ExpireBatch(ctx, id)
+	if err == nil && len(done) > 0 && e.observer != nil {
+		e.observer.Completed(done)
+	}
+	return err
 }
 
 // Run serves on l until ctx ends, and then stops: no new connections, event

@@ -2,6 +2,7 @@ package service
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
@@ -11,12 +12,13 @@ import (
 	"os/signal"
 	"slices"
 	"sync"
-	"sync/atomic"
 	"syscall"
 	"time"
 
+	"dialtone/internal/audit"
 	"dialtone/internal/config"
 	"dialtone/internal/egress"
+	"dialtone/internal/keyring"
 	"dialtone/internal/probe"
 	"dialtone/internal/queue"
 	"dialtone/internal/secret"
@@ -34,6 +36,9 @@ type Base struct {
 	Redis       config.Redis
 	Keys        config.Keys
 	Telemetry   config.Telemetry
+	// NeededKeys lists the keys that files of the process are sealed with; nil:
+	// none.
+	NeededKeys func() []uint32
 }
 
 // Process is what every process stands on: its log, metrics, traces and admin
@@ -42,16 +47,21 @@ type Base struct {
 type Process struct {
 	Name     string
 	Log      *slog.Logger
+	Audit    *audit.Log
 	Box      *secret.Box
+	Keys     *keyring.Keeper
 	Store    *postgres.Store
 	Redis    *queue.Redis
 	Metrics  *telemetry.Metrics
 	Tracer   *telemetry.Tracer
 	Observer *telemetry.Observer
+	Verdicts *audit.Verdicts
 
 	admin   *telemetry.Admin
 	hangups chan os.Signal
 	pause   time.Duration
+	// certificates are those of the listeners.
+	certificates []*Certificate
 	// listeners are those beside the admin listener.
 	listeners []net.Addr
 	// background runs beside the part.
@@ -68,6 +78,7 @@ func NewProcess(ctx context.Context, stderr io.Writer, b Base) (p *Process, err 
 			p = nil
 		}
 	}()
+	stderr = &lines{to: stderr}
 	log, err := telemetry.NewLogger(stderr, b.Telemetry.LogLevel, b.Telemetry.LogFormat)
 	if err != nil {
 		return p, err
@@ -79,6 +90,15 @@ func NewProcess(ctx context.Context, stderr io.Writer, b Base) (p *Process, err 
 	if p.Store, err = OpenPostgres(ctx, b.Postgres, p.Box); err != nil {
 		return p, err
 	}
+	if err = p.audits(b.Telemetry.AuditFile, stderr, b.Telemetry.LogFormat); err != nil {
+		return p, err
+	}
+	p.Keys = keyring.NewKeeper(p.Log, p.Store, p.Box, b.Keys.Keyset, keyring.KeeperConfig{
+		Process: p.Name, File: keyring.File(b.Keys.KeysetFile), Needed: b.NeededKeys,
+		Taken: func(ctx context.Context, primary uint32, keys []uint32) {
+			p.Audit.InfoContext(ctx, "keyset taken", "audit", "keys", "operation", "reload", "key", primary, "keys", keys, "outcome", "done")
+		},
+	})
 	if p.Redis, err = OpenRedis(p.Log, p.Name, b.Redis); err != nil {
 		return p, err
 	}
@@ -92,34 +112,22 @@ func NewProcess(ctx context.Context, stderr io.Writer, b Base) (p *Process, err 
 	}
 	p.Observer = telemetry.NewObserver(p.Metrics, p.Tracer)
 	p.watch()
-	adminTLS, err := ServerTLS(b.Admin.AdminTLSCertFile, b.Admin.AdminTLSKeyFile)
+	adminTLS, err := p.ServerTLS("admin", TLSFiles{
+		Cert: b.Admin.AdminTLSCertFile, Key: b.Admin.AdminTLSKeyFile, ClientCA: b.Admin.AdminTLSClientCAFile, Lenient: true,
+	})
 	if err != nil {
 		return p, fmt.Errorf("admin listener: %w", err)
 	}
 	p.admin, err = telemetry.NewAdmin(ctx, p.Log, p.Metrics.Gatherer(), telemetry.AdminConfig{
-		Listen: b.AdminListen, TLS: adminTLS, Pprof: b.Admin.Pprof,
+		Listen: b.AdminListen, TLS: adminTLS, Pprof: b.Admin.Pprof, Token: b.Admin.AdminToken, ClientCert: b.Admin.AdminTLSClientCAFile != "",
 		Checks: []telemetry.Check{
 			{Name: "postgres", Do: p.Store.Ping},
-			{Name: "keys", Do: once(p.Store.CheckKeys)},
+			{Name: "keys", Do: p.Keys.Ready},
 			{Name: "redis", Do: p.Redis.Ping},
 			{Name: "redis_policy", Do: p.redisPolicy, Advisory: true},
 		},
 	})
 	return p, err
-}
-
-// once asks until the answer is good, and then believes it: neither the keyset
-// of a process nor the store that it opens changes.
-func once(check func(context.Context) error) func(context.Context) error {
-	var good atomic.Bool
-	return func(ctx context.Context) error {
-		if good.Load() {
-			return nil
-		}
-		err := check(ctx)
-		good.Store(err == nil)
-		return err
-	}
 }
 
 // watch shows the pools and the queues in the metrics.
@@ -198,19 +206,42 @@ func (p *Process) OpenRunner(ctx context.Context, cfg config.Worker) (runner *pr
 	return runner, reload, nil
 }
 
-// Run runs part until ctx ends. reload is called on SIGHUP. Stopping, the
-// process first says that it is not ready, gives a balancer the time to see
-// it, ends part, and shows itself to the end.
+// ServerTLS makes the TLS of a listener, nil without a certificate. Its files are
+// read again when they change, and on SIGHUP.
+func (p *Process) ServerTLS(listener string, files TLSFiles) (*tls.Config, error) {
+	c, err := NewCertificate(p.Log.With("listener", listener), files)
+	if err != nil {
+		return nil, err
+	}
+	p.certificates = append(p.certificates, c)
+	return c.Config(), nil
+}
+
+// Run runs part until ctx ends. On SIGHUP the keyset is read again, and reload is
+// called. Stopping, the process first says that it is not ready, gives a
+// balancer the time to see it, ends part, and shows itself to the end. It errs
+// before it starts, or stops, when the store says that the keyset does not fit it.
 func (p *Process) Run(ctx context.Context, part func(context.Context) error, reload func(context.Context)) error {
+	if err := p.Keys.Start(ctx); err != nil {
+		return fmt.Errorf("DIALTONE_KEYSET: %w", err)
+	}
 	showing, hide := context.WithCancel(context.WithoutCancel(ctx))
 	working, end := context.WithCancel(showing)
 	defer end()
 
 	var running sync.WaitGroup
-	var shown error
+	var shown, unfit error
 	running.Go(func() { shown = p.admin.Run(showing) })
 	running.Go(func() { p.reloads(showing, reload) })
 	running.Go(func() { p.announce(showing) })
+	running.Go(func() { _ = p.Verdicts.Run(showing) })
+	running.Go(func() {
+		if unfit = p.Keys.Run(showing); unfit != nil {
+			p.Log.ErrorContext(ctx, "the keyset does not fit the store any more; the process stops", "error", unfit)
+			p.admin.Stopping()
+			end()
+		}
+	})
 	for _, do := range p.background {
 		running.Go(func() { do(showing) })
 	}
@@ -232,13 +263,18 @@ func (p *Process) Run(ctx context.Context, part func(context.Context) error, rel
 	end()
 	hide()
 	running.Wait()
-	return errors.Join(err, shown)
+	return errors.Join(err, unfit, shown)
 }
 
 func (p *Process) reloads(ctx context.Context, reload func(context.Context)) {
 	for {
 		select {
 		case <-p.hangups:
+			p.reopenAudit(ctx)
+			for _, c := range p.certificates {
+				c.Reload()
+			}
+			p.Keys.Hangup(ctx)
 			reload(ctx)
 		case <-ctx.Done():
 			return
@@ -258,6 +294,9 @@ func (p *Process) Close(ctx context.Context) {
 	}
 	if p.Redis != nil {
 		_ = p.Redis.Close()
+	}
+	if p.Audit != nil {
+		_ = p.Audit.Close()
 	}
 	if p.Store != nil {
 		p.Store.Close()

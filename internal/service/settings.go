@@ -3,9 +3,7 @@ package service
 import (
 	"context"
 	"crypto/rand"
-	"crypto/tls"
 	"encoding/hex"
-	"errors"
 	"fmt"
 	"log/slog"
 	"net/netip"
@@ -213,16 +211,4 @@ func OpenRunner(log *slog.Logger, policy *egress.Policy, probers []probe.Prober,
 			}
 		},
 	})
-}
-
-// ServerTLS reads a listener's certificate; nil when there is none.
-func ServerTLS(cert, key string) (*tls.Config, error) {
-	if cert == "" {
-		return nil, nil //nolint:nilnil // no certificate: plain HTTP
-	}
-	pair, err := tls.LoadX509KeyPair(cert, key)
-	if err != nil {
-		return nil, errors.New("the TLS certificate and key cannot be read or do not fit")
-	}
-	return &tls.Config{Certificates: []tls.Certificate{pair}, MinVersion: tls.VersionTLS12}, nil
 }

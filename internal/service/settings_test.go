@@ -139,13 +139,3 @@ func TestSettingsCarryEveryLimit(t *testing.T) {
 		t.Errorf("limits %+v, rest %v; want %+v, and no rest", worker.Worker.Limits, worker.Worker.Rest, guard)
 	}
 }
-
-func TestServerTLS(t *testing.T) {
-	t.Parallel()
-	if got, err := service.ServerTLS("", ""); got != nil || err != nil {
-		t.Errorf("ServerTLS without files = %v, %v; want plain HTTP", got, err)
-	}
-	if _, err := service.ServerTLS("missing.pem", "missing.key"); err == nil {
-		t.Error("missing files are no error")
-	}
-}

@@ -3,6 +3,8 @@ package telemetry
 import (
 	"cmp"
 	"context"
+	"crypto/sha256"
+	"crypto/subtle"
 	"crypto/tls"
 	"encoding/json"
 	"errors"
@@ -11,12 +13,15 @@ import (
 	"net"
 	"net/http"
 	"net/http/pprof"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
+
+	"dialtone/internal/secret"
 )
 
 // Check is one thing that a process needs in order to be ready.
@@ -35,6 +40,11 @@ type AdminConfig struct {
 	Listen string
 	// TLS serves HTTPS where it is set.
 	TLS *tls.Config
+	// Token, if set, is asked for as a bearer token, and ClientCert for a
+	// certificate that TLS has verified: each for everything but the probes of
+	// life and readiness, whose askers have neither and which say next to nothing.
+	Token      secret.Text
+	ClientCert bool
 	// Pprof serves /debug/pprof.
 	Pprof bool
 	// Checks decide whether the process is ready.
@@ -128,10 +138,7 @@ func (a *Admin) Run(ctx context.Context) error {
 
 func (a *Admin) routes(metrics prometheus.Gatherer) http.Handler {
 	mux := http.NewServeMux()
-	mux.Handle("GET /metrics", promhttp.HandlerFor(metrics, promhttp.HandlerOpts{
-		ErrorLog: slog.NewLogLogger(a.log.Handler(), slog.LevelWarn), ErrorHandling: promhttp.ContinueOnError,
-		MaxRequestsInFlight: 4, EnableOpenMetrics: true,
-	}))
+	mux.Handle("/", a.guarded(a.closed(metrics)))
 	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) {
 		answer(w, http.StatusOK, map[string]bool{"alive": true})
 	})
@@ -143,6 +150,17 @@ func (a *Admin) routes(metrics prometheus.Gatherer) http.Handler {
 		}
 		answer(w, status, state)
 	})
+	return mux
+}
+
+// closed is what not everybody may see. The command line is not among it, with
+// or without pprof: it may hold a secret.
+func (a *Admin) closed(metrics prometheus.Gatherer) http.Handler {
+	mux := http.NewServeMux()
+	mux.Handle("GET /metrics", promhttp.HandlerFor(metrics, promhttp.HandlerOpts{
+		ErrorLog: slog.NewLogLogger(a.log.Handler(), slog.LevelWarn), ErrorHandling: promhttp.ContinueOnError,
+		MaxRequestsInFlight: 4, EnableOpenMetrics: true,
+	}))
 	if a.cfg.Pprof {
 		mux.HandleFunc("GET /debug/pprof/", pprof.Index)
 		mux.HandleFunc("GET /debug/pprof/profile", pprof.Profile)
@@ -150,6 +168,25 @@ func (a *Admin) routes(metrics prometheus.Gatherer) http.Handler {
 		mux.HandleFunc("GET /debug/pprof/trace", pprof.Trace)
 	}
 	return mux
+}
+
+// guarded asks for what is configured to be asked for.
+func (a *Admin) guarded(next http.Handler) http.Handler {
+	want := sha256.Sum256([]byte(a.cfg.Token.Reveal()))
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if a.cfg.ClientCert && (r.TLS == nil || len(r.TLS.VerifiedChains) == 0) {
+			answer(w, http.StatusForbidden, map[string]string{"error": "a client certificate is required"})
+			return
+		}
+		scheme, token, _ := strings.Cut(r.Header.Get("Authorization"), " ")
+		got := sha256.Sum256([]byte(token))
+		if a.cfg.Token.IsSet() && (!strings.EqualFold(scheme, "Bearer") || subtle.ConstantTimeCompare(got[:], want[:]) != 1) {
+			w.Header().Set("Www-Authenticate", "Bearer")
+			answer(w, http.StatusUnauthorized, map[string]string{"error": "a bearer token is required"})
+			return
+		}
+		next.ServeHTTP(w, r)
+	})
 }
 
 func answer(w http.ResponseWriter, status int, body any) {

@@ -7,6 +7,7 @@ import (
 	"io"
 	"log/slog"
 	"net/http"
+	"os"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -14,6 +15,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"dialtone/internal/secret"
 	"dialtone/internal/telemetry"
 	"dialtone/internal/telemetry/telemetrytest"
 )
@@ -71,6 +73,69 @@ func TestAdmin(t *testing.T) {
 	if resp, err := http.Get("http://" + a.Addr().String() + "/healthz"); err == nil {
 		_ = resp.Body.Close()
 		t.Error("the admin server still answers")
+	}
+}
+
+// TestAdminToken: only the probes answer those who have no token.
+func TestAdminToken(t *testing.T) {
+	t.Parallel()
+	const token = "a-token-for-the-admin"
+	a, _ := admin(t, io.Discard, telemetry.AdminConfig{Token: secret.New(token), Pprof: true})
+	ask := func(path, authorization string) (int, string) {
+		t.Helper()
+		r, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "http://"+a.Addr().String()+path, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if authorization != "" {
+			r.Header.Set("Authorization", authorization)
+		}
+		answer, err := http.DefaultClient.Do(r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer func() { _ = answer.Body.Close() }()
+		body, err := io.ReadAll(answer.Body)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if strings.Contains(string(body), token) {
+			t.Errorf("%s shows the token", path)
+		}
+		return answer.StatusCode, answer.Header.Get("Www-Authenticate")
+	}
+	for _, path := range []string{"/healthz", "/readyz"} {
+		if status, _ := ask(path, ""); status != http.StatusOK {
+			t.Errorf("%s = %d", path, status)
+		}
+	}
+	for _, path := range []string{"/metrics", "/debug/pprof/", "/debug/pprof/heap", "/debug/pprof/profile?seconds=1", "/nowhere"} {
+		for _, wrong := range []string{"", "Bearer", "Bearer ", "Bearer wrong", "Basic " + token, token, "Bearer " + token + "x"} {
+			if status, challenge := ask(path, wrong); status != http.StatusUnauthorized || challenge != "Bearer" {
+				t.Errorf("%s with %q = %d, %q", path, wrong, status, challenge)
+			}
+		}
+	}
+	for path, want := range map[string]int{"/metrics": http.StatusOK, "/debug/pprof/heap": http.StatusOK, "/nowhere": http.StatusNotFound} {
+		for _, right := range []string{"Bearer " + token, "bearer " + token} {
+			if status, _ := ask(path, right); status != want {
+				t.Errorf("%s = %d, want %d", path, status, want)
+			}
+		}
+	}
+}
+
+// TestAdminNeverShowsTheCommandLine: a secret may be on it.
+func TestAdminNeverShowsTheCommandLine(t *testing.T) {
+	t.Parallel()
+	a, _ := admin(t, io.Discard, telemetry.AdminConfig{Pprof: true})
+	for _, path := range []string{"/debug/pprof/cmdline", "/debug/pprof/../pprof/cmdline", "/debug/vars"} {
+		if status, body := get(t, a, path); status != http.StatusNotFound || strings.Contains(body, os.Args[0]) {
+			t.Errorf("%s = %d %q", path, status, body)
+		}
+	}
+	if _, body := get(t, a, "/debug/pprof/"); strings.Contains(body, os.Args[0]) {
+		t.Error("the index shows the command line")
 	}
 }
 

@@ -108,6 +108,18 @@ func (p *Process) Exited() (ended bool, err error) {
 	}
 }
 
+// WaitExit waits until the process ends by itself, and gives its exit code.
+func (p *Process) WaitExit(t *testing.T, within time.Duration) int {
+	t.Helper()
+	select {
+	case <-p.done:
+		return p.cmd.ProcessState.ExitCode()
+	case <-time.After(within):
+		t.Fatalf("%s did not end within %s:\n%s", p.Name, within, p.Output())
+		return -1
+	}
+}
+
 // logged waits for a message in the process's JSON log and gives its address.
 func (p *Process) logged(t *testing.T, message string) (address string) {
 	t.Helper()

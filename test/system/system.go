@@ -14,6 +14,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -139,8 +140,8 @@ type System struct {
 	Postgres, Redis *Forward
 	// Client makes the calls.
 	Client *http.Client
-	// AuthFile is the list of callers.
-	AuthFile string
+	// AuthFile is the list of callers, and KeysetFile the keyset.
+	AuthFile, KeysetFile string
 
 	dir    string
 	env    []string
@@ -266,7 +267,7 @@ func (s *System) RedisURL(way *Forward) string {
 // files writes what the binaries read: keys, callers, allow-list.
 func (s *System) files() {
 	s.T.Helper()
-	keyset := Run(s.T, nil, "dialtone", "keys", "new")
+	s.KeysetFile = s.write("keyset.json", Run(s.T, nil, "dialtone", "keys", "new"))
 	secretKey := s.write("secret-key", SecretKey)
 	s.AuthFile = s.write("auth.yaml", fmt.Sprintf(`tokens:
   - {name: e2e, sha256: %s, projects: ["%s"], roles: [drs_adm]}
@@ -277,7 +278,7 @@ access_keys:
 `, HashToken(Token), Project, HashToken(ForceToken), Project, HashToken(OtherToken), OtherProject, AccessKey, secretKey, Project))
 	s.env = append(s.env,
 		"DIALTONE_POSTGRES_DSN="+s.DSN,
-		"DIALTONE_KEYSET_FILE="+s.write("keyset.json", keyset),
+		"DIALTONE_KEYSET_FILE="+s.KeysetFile,
 		"DIALTONE_AUTH_FILE="+s.AuthFile,
 		"DIALTONE_EGRESS_ALLOW_FILE="+s.write("allow-list", "127.0.0.0/8 1-65535 * *\n"),
 		"DIALTONE_EGRESS_LOCAL=allow",
@@ -340,6 +341,22 @@ func (s *System) launch(name string, extra []string) *Process {
 	p := Launch(s.T, env, name)
 	p.Admin = p.logged(s.T, "admin listener started")
 	return p
+}
+
+// Dialtone starts the command line program in the system's environment.
+func (s *System) Dialtone(args ...string) *Process {
+	s.T.Helper()
+	return Launch(s.T, s.env, "dialtone", args...)
+}
+
+// Env is what the binaries are told.
+func (s *System) Env() []string { return slices.Clone(s.env) }
+
+// Begin starts a binary and waits for nothing: it may well end.
+func (s *System) Begin(name string, extra ...string) *Process {
+	s.T.Helper()
+	env := append(append([]string{"DIALTONE_ADMIN_LISTEN=127.0.0.1:0", "DIALTONE_LISTEN=127.0.0.1:0"}, s.env...), extra...)
+	return Launch(s.T, env, name)
 }
 
 // OtherAPI starts a second api beside the first, told otherwise, and gives the

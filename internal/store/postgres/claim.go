@@ -59,6 +59,9 @@ func (s *Store) Claim(ctx context.Context, claims []batch.Claim) ([]batch.Claime
 	if len(sorted) == 0 {
 		return nil, nil
 	}
+	if err := s.proven(ctx); err != nil {
+		return nil, fmt.Errorf("claim: %w", err)
+	}
 	ids := make([]string, len(sorted))
 	for i, c := range sorted {
 		ids[i] = c.TestID

@@ -56,6 +56,7 @@ func (s *Store) create(ctx context.Context, in inserter, b batch.Batch, tests []
 	if err != nil {
 		return batch.Batch{}, fmt.Errorf("create batch: %w", err)
 	}
+	defer s.sealer.Hold()()
 	rows, err := s.newTests(key, b, tests)
 	if err != nil {
 		return batch.Batch{}, fmt.Errorf("create batch: %w", err)

@@ -82,6 +82,10 @@ func HotQueries(project, batchID, testID, lease string, now time.Time) map[strin
 		"keep an answer":    {keepAnswer, []any{project, "k", []byte("a")}, "request_keys_pkey"},
 		"renew keys":        {renewKeys, []any{"api", ids, time.Second}, "request_keys_by_batch"},
 		"release a key":     {releaseKey, []any{project, "k", "api"}, "request_keys_pkey"},
+		"reseal tests":      {pageOfTests, []any{"-infinity", batchID, 100}, "tests_deadline"},
+		"reseal a test":     {resealTest, []any{[]byte("a"), []byte("b"), batchID, testID}, "tests_pkey"},
+		"reseal jobs":       {pageOfJobs, []any{"", project, 100}, "jobs_pkey"},
+		"reseal keys":       {pageOfKeys, []any{project, "", 100}, "request_keys_pkey"},
 		"remove batches":    {removeBatches, []any{time.Hour, 1000}, "batches_ended batches_pkey"},
 		"remove keys":       {removeKeys, []any{24 * time.Hour, 1000}, "request_keys_age"},
 	}

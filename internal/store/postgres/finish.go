@@ -48,7 +48,7 @@ update batches b
  where b.id = any(array(select t.batch_id from tests t where t.id = any($1::text[]::uuid[])))
    and (b.finished_at is null) is true
    and exists (select from tests d where d.batch_id = b.id and d.seq > 0 and d.seq > b.total - b.open)
-returning b.id, b.reply_to, b.finished_at is not null`
+returning b.id, b.project, b.reply_to, b.finished_at is not null`
 
 // Finish records reports: see batch.Claims.
 func (s *Store) Finish(ctx context.Context, reports []batch.Finish) (batch.Recorded, error) {
@@ -109,7 +109,7 @@ func queueClose(all *pgx.Batch, testIDs []string, done *[]batch.Completion) {
 		for rows.Next() {
 			var c batch.Completion
 			var complete bool
-			if err := rows.Scan(&c.BatchID, &c.ReplyTo, &complete); err != nil {
+			if err := rows.Scan(&c.BatchID, &c.Project, &c.ReplyTo, &complete); err != nil {
 				return err
 			}
 			if complete {

@@ -45,6 +45,10 @@ values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16::t
 // CreateJobs stores new jobs, all or none. It errs with job.ErrNameTaken when
 // a live job of the project has the name of one.
 func (s *Store) CreateJobs(ctx context.Context, records []job.Record) error {
+	if err := s.proven(ctx); err != nil {
+		return fmt.Errorf("create jobs: %w", err)
+	}
+	defer s.sealer.Hold()()
 	var all pgx.Batch
 	for _, r := range records {
 		sealed, err := s.sealer.SealJob(r)
@@ -168,6 +172,7 @@ func (s *Store) UpdateJob(ctx context.Context, project, id string, change func(*
 	if !isStorable(project) || !isStorable(id) {
 		return job.Record{}, job.ErrNotFound
 	}
+	defer s.sealer.Hold()()
 	tx, err := s.pool.Begin(ctx)
 	if err != nil {
 		return job.Record{}, fmt.Errorf("update job: %w", translate(err))

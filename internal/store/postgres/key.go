@@ -23,6 +23,7 @@ values ($1, $2, $3, $4, $5, clock_timestamp(), $6, clock_timestamp() + $7::inter
 // CreateOnce stores the batch, its tests and its key: see batch.Creator. Of two
 // that come at once the second waits for the first's transaction.
 func (s *Store) CreateOnce(ctx context.Context, b batch.Batch, tests []batch.Test, o batch.Once) (batch.Batch, error) {
+	defer s.sealer.Hold()()
 	digest, err := s.sealer.DigestRequest(b.Project, o)
 	if err != nil {
 		return batch.Batch{}, fmt.Errorf("create batch: %w", err)

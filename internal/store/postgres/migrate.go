@@ -15,14 +15,19 @@ import (
 //go:embed migrations/*.sql
 var migrations embed.FS
 
-// newestMigration is the version of the last migration that this program has.
-func newestMigration() (int64, error) {
+// knownMigrations are the versions of the migrations that this program has.
+func knownMigrations() ([]int64, error) {
 	names, err := fs.Glob(migrations, "migrations/*.sql")
 	if err != nil || len(names) == 0 {
-		return 0, errors.New("the program holds no migrations")
+		return nil, errors.New("the program holds no migrations")
 	}
-	// Glob sorts, and the names begin with their version.
-	return goose.NumericComponent(names[len(names)-1])
+	versions := make([]int64, len(names))
+	for i, name := range names {
+		if versions[i], err = goose.NumericComponent(name); err != nil {
+			return nil, err
+		}
+	}
+	return versions, nil
 }
 
 // Migrate brings the tables up to date. Any number of processes may do so at
@@ -39,7 +44,7 @@ func (s *Store) Migrate(ctx context.Context) error {
 	}
 	db := stdlib.OpenDBFromPool(s.pool)
 	defer func() { _ = db.Close() }()
-	provider, err := goose.NewProvider(goose.DialectPostgres, db, files, goose.WithSessionLocker(locker))
+	provider, err := goose.NewProvider(goose.DialectPostgres, db, files, goose.WithSessionLocker(locker), goose.WithAllowOutofOrder(true))
 	if err != nil {
 		return fmt.Errorf("migrate: %w", translate(err))
 	}

@@ -24,7 +24,8 @@ func TestStore(t *testing.T) {
 	storetest.Run(t, func(t *testing.T) storetest.Store {
 		t.Helper()
 		dsn := newDatabase(t)
-		return insides{Store: open(t, dsn, newBox(t)), dsn: dsn}
+		keys, box := newKeys(t)
+		return insides{Store: open(t, dsn, box), dsn: dsn, keys: keys, box: box}
 	})
 }
 
@@ -114,11 +115,17 @@ func inDatabase(tb testing.TB, dsn, name string) string {
 
 func newBox(tb testing.TB) *secret.Box {
 	tb.Helper()
+	_, box := newKeys(tb)
+	return box
+}
+
+func newKeys(tb testing.TB) (secret.Text, *secret.Box) {
+	tb.Helper()
 	keys, err := secret.NewKeyset()
 	if err != nil {
 		tb.Fatal(err)
 	}
-	return openBox(tb, keys)
+	return keys, openBox(tb, keys)
 }
 
 func openBox(tb testing.TB, keys secret.Text) *secret.Box {
@@ -143,8 +150,12 @@ func open(tb testing.TB, dsn string, box *secret.Box) *postgres.Store {
 // insides looks behind the store.
 type insides struct {
 	*postgres.Store
-	dsn string
+	dsn  string
+	keys secret.Text
+	box  *secret.Box
 }
+
+func (i insides) Keys() (secret.Text, *secret.Box) { return i.keys, i.box }
 
 func (i insides) Sealed(ctx context.Context, testID string) (sealed []byte, err error) {
 	conn, err := pgx.Connect(ctx, i.dsn)
@@ -163,6 +174,9 @@ func (i insides) Outdate(ctx context.Context, age time.Duration) error {
 	}
 	defer func() { _ = conn.Close(ctx) }()
 	if _, err = conn.Exec(ctx, "update batches set created_at = created_at - $1::interval, finished_at = finished_at - $1::interval", age); err != nil {
+		return err
+	}
+	if _, err = conn.Exec(ctx, "update keyholders set seen_at = seen_at - $1::interval", age); err != nil {
 		return err
 	}
 	_, err = conn.Exec(ctx, "update request_keys set created_at = created_at - $1::interval", age)

@@ -8,40 +8,56 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
+	"dialtone/internal/secret"
 	"dialtone/internal/store/record"
 )
 
-// CheckKeys says whether the Box opens what the store holds, by a canary that
-// the first process to ask leaves there. It errs with secret.ErrOpen when the
-// store was filled under other keys.
+// CheckKeys is CheckKeyset of the store's own.
 func (s *Store) CheckKeys(ctx context.Context) error {
-	canary, err := s.sealer.SealCanary()
-	if err != nil {
-		return fmt.Errorf("check keys: %w", err)
-	}
-	var sealed []byte
-	// The update changes nothing; it is there so that the row is returned.
-	err = s.pool.QueryRow(ctx, `
-insert into keycheck (id, sealed) values (1, $1)
-on conflict (id) do update set sealed = keycheck.sealed
-returning sealed`, canary).Scan(&sealed)
-	if err != nil {
-		return fmt.Errorf("check keys: %w", translate(err))
-	}
-	stale, err := s.sealer.CheckCanary(sealed)
-	if err != nil {
-		return fmt.Errorf("check keys: %w", err)
-	}
-	if stale {
-		_, err := s.pool.Exec(ctx, "update keycheck set sealed = $1 where id = 1 and sealed = $2", canary, sealed)
-		if err != nil {
-			return fmt.Errorf("check keys: %w", translate(err))
-		}
+	if err := s.CheckKeyset(ctx, s.sealer.Box()); err != nil {
+		return err
 	}
 	if _, err := s.ledgerKey(ctx); err != nil {
 		return fmt.Errorf("check keys: %w", err)
 	}
 	return nil
+}
+
+const selectFence = `
+select (select c.sealed from keycheck c where c.id = 1), (select l.sealed from ledgerkey l where l.id = 1),
+       exists (select from keymarks m where m.key = $1 and m.mark = 'retired')`
+
+// CheckKeyset says whether the box opens what the store holds, by a canary that
+// the first process to ask leaves there: see keyring.Fence.
+func (s *Store) CheckKeyset(ctx context.Context, box *secret.Box) error {
+	sealer := record.NewSealer(box)
+	primary, _ := box.KeyIDs()
+	for {
+		var canary, ledger []byte
+		var retired bool
+		if err := s.pool.QueryRow(ctx, selectFence, int64(primary)).Scan(&canary, &ledger, &retired); err != nil {
+			return fmt.Errorf("check keys: %w", translate(err))
+		}
+		if canary == nil {
+			fresh, err := sealer.SealCanary()
+			if err != nil {
+				return fmt.Errorf("check keys: %w", err)
+			}
+			if _, err = s.pool.Exec(ctx, "insert into keycheck (id, sealed) values (1, $1) on conflict (id) do nothing", fresh); err != nil {
+				return fmt.Errorf("check keys: %w", translate(err))
+			}
+			continue
+		}
+		return sealer.CheckFence(canary, ledger, retired)
+	}
+}
+
+// proven says whether the keyset has opened something that the store holds.
+// Until then nothing is claimed and nothing sealed: a process with keys of its
+// own would end tests that others can make, and store what nobody can open.
+func (s *Store) proven(ctx context.Context) error {
+	_, err := s.ledgerKey(ctx)
+	return err
 }
 
 // ledgerKey gives the key of the ledger's digests, which the first process to
@@ -50,6 +66,7 @@ func (s *Store) ledgerKey(ctx context.Context) (record.LedgerKey, error) {
 	if key := s.ledger.Load(); key != nil {
 		return *key, nil
 	}
+	defer s.sealer.Hold()()
 	fresh, err := s.sealer.NewLedgerKey()
 	if err != nil {
 		return nil, err
@@ -62,18 +79,9 @@ returning sealed`, fresh).Scan(&sealed)
 	if err != nil {
 		return nil, fmt.Errorf("read the key of the ledger: %w", translate(err))
 	}
-	key, stale, err := s.sealer.OpenLedgerKey(sealed)
+	key, err := s.sealer.OpenLedgerKey(sealed)
 	if err != nil {
 		return nil, err
-	}
-	if stale {
-		again, err := s.sealer.SealLedgerKey(key)
-		if err != nil {
-			return nil, err
-		}
-		if _, err := s.pool.Exec(ctx, "update ledgerkey set sealed = $1 where id = 1 and sealed = $2", again, sealed); err != nil {
-			return nil, fmt.Errorf("seal the key of the ledger: %w", translate(err))
-		}
 	}
 	s.ledger.Store(&key)
 	return key, nil

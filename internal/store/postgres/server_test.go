@@ -14,6 +14,7 @@ import (
 
 	"dialtone/internal/batch"
 	"dialtone/internal/job"
+	"dialtone/internal/keyring"
 	"dialtone/internal/probe"
 	"dialtone/internal/secret"
 	"dialtone/internal/store/postgres"
@@ -137,25 +138,41 @@ func TestCheckKeys(t *testing.T) {
 		t.Errorf("another keyset: %v, want ErrOpen", err)
 	}
 
-	// A rotation: once everybody has run with the new key, the old one may go.
-	both, err := secret.AddKey(keys)
-	if err != nil {
+	// Who has other keys can do no harm.
+	s := open(t, dsn, old)
+	b, tests := newBatch(1)
+	if _, err := s.Create(t.Context(), b, tests); err != nil {
 		t.Fatal(err)
 	}
-	first, all := openBox(t, both).KeyIDs()
-	both, err = secret.Promote(both, all[1])
-	if err != nil {
+	other := open(t, dsn, newBox(t))
+	claim := []batch.Claim{{TestID: tests[0].ID, LeaseID: batch.NewID(), Worker: "w", Lease: time.Minute}}
+	if got, err := other.Claim(t.Context(), claim); !errors.Is(err, secret.ErrOpen) || len(got) > 0 {
+		t.Errorf("a claim under another keyset: %d, %v; want ErrOpen", len(got), err)
+	}
+	if err := other.CreateJobs(t.Context(), []job.Record{{Job: job.Job{ID: "j", Project: "p"}}}); !errors.Is(err, secret.ErrOpen) {
+		t.Errorf("a job under another keyset: %v, want ErrOpen", err)
+	}
+	if got, err := s.Claim(t.Context(), claim); err != nil || len(got) != 1 {
+		t.Errorf("the test was not left alone: %d claims, %v", len(got), err)
+	}
+}
+
+// TestOldProcessesAreHolders: a process that says where it listens and nothing
+// of its keys has some all the same.
+func TestOldProcessesAreHolders(t *testing.T) {
+	t.Parallel()
+	s := open(t, newDatabase(t), newBox(t))
+	for _, process := range []string{"api-old", "api-new"} {
+		if err := s.AnnounceListeners(t.Context(), process, []string{"10.0.0.1:80", "10.0.0.1:81"}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := s.ReportKeys(t.Context(), keyring.Holder{Process: "api-new", Primary: 7, Keys: []uint32{7}, Sealing: []uint32{7}}); err != nil {
 		t.Fatal(err)
 	}
-	if err := open(t, dsn, openBox(t, both)).CheckKeys(t.Context()); err != nil {
-		t.Errorf("both keys: %v", err)
-	}
-	only, err := secret.RemoveKey(both, first)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := open(t, dsn, openBox(t, only)).CheckKeys(t.Context()); err != nil {
-		t.Errorf("the new key alone: %v", err)
+	got, err := s.KeyHolders(t.Context())
+	if err != nil || len(got) != 2 || got[0].Process != "api-new" || got[0].Primary != 7 || got[1].Process != "api-old" || got[1].Primary != 0 {
+		t.Errorf("KeyHolders() = %+v, %v", got, err)
 	}
 }
 

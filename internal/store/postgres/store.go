@@ -21,6 +21,7 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"dialtone/internal/batch"
+	"dialtone/internal/keyring"
 	"dialtone/internal/secret"
 	"dialtone/internal/store/record"
 )
@@ -36,6 +37,7 @@ var (
 	_ batch.KeyStore    = (*Store)(nil)
 	_ batch.Remover     = (*Store)(nil)
 	_ batch.Forgetter   = (*Store)(nil)
+	_ keyring.Store     = (*Store)(nil)
 )
 
 // Config says where the store is and how it is used.
@@ -105,19 +107,19 @@ func (s *Store) Stat() *pgxpool.Stat { return s.pool.Stat() }
 // Ping says whether the store can be used: the server answers, and its tables
 // are at least those that this program knows.
 func (s *Store) Ping(ctx context.Context) error {
-	var version int64
-	err := s.pool.QueryRow(ctx, "select coalesce(max(version_id), 0) from goose_db_version where is_applied").Scan(&version)
+	known, err := knownMigrations()
+	if err != nil {
+		return err
+	}
+	var applied int
+	err = s.pool.QueryRow(ctx, "select count(distinct v.version_id) from goose_db_version v where v.is_applied and v.version_id = any($1)", known).Scan(&applied)
 	if sqlState(err) == undefinedTable {
 		return errNotMigrated
 	}
 	if err != nil {
 		return fmt.Errorf("ping store: %w", translate(err))
 	}
-	newest, err := newestMigration()
-	if err != nil {
-		return err
-	}
-	if version < newest {
+	if applied < len(known) {
 		return errNotMigrated
 	}
 	return nil

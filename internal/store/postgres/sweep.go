@@ -90,11 +90,12 @@ func (s *Store) Interrupt(ctx context.Context, maxProbes, limit int) ([]batch.Co
 }
 
 // ExpireBatch ends what is open of one batch: see batch.Ender.
-func (s *Store) ExpireBatch(ctx context.Context, id string) error {
-	if _, _, err := s.endBatch(ctx, id, probe.CodeDeadlineExceeded); err != nil {
-		return fmt.Errorf("expire batch: %w", err)
+func (s *Store) ExpireBatch(ctx context.Context, id string) ([]batch.Completion, error) {
+	done, _, err := s.endBatch(ctx, id, probe.CodeDeadlineExceeded)
+	if err != nil {
+		return nil, fmt.Errorf("expire batch: %w", err)
 	}
-	return nil
+	return done, nil
 }
 
 // Cancel ends what is open of one batch of the project: see batch.Ender.

@@ -47,15 +47,13 @@ func (s Sealer) NewLedgerKey() ([]byte, error) {
 // SealLedgerKey seals the key, with the keyset's primary key of this moment.
 func (s Sealer) SealLedgerKey(key LedgerKey) ([]byte, error) { return s.box.Seal(key, ledgerPlace()) }
 
-// OpenLedgerKey is the reverse. stale says that it holds an old key of the
-// keyset in use and must be sealed anew.
-func (s Sealer) OpenLedgerKey(sealed []byte) (key LedgerKey, stale bool, err error) {
-	if key, err = s.box.Open(sealed, ledgerPlace()); err != nil {
-		return nil, false, fmt.Errorf("open the key of the ledger: %w", err)
+// OpenLedgerKey is the reverse.
+func (s Sealer) OpenLedgerKey(sealed []byte) (LedgerKey, error) {
+	key, err := s.box.Open(sealed, ledgerPlace())
+	if err != nil {
+		return nil, fmt.Errorf("open the key of the ledger: %w", err)
 	}
-	primary, _ := s.box.KeyIDs()
-	by, ok := secret.SealedBy(sealed)
-	return key, ok && by != primary, nil
+	return key, nil
 }
 
 // Guard makes a test's Guard.

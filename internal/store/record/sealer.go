@@ -82,14 +82,12 @@ func (s Sealer) OpenJob(project, id string, sealed []byte) (json.RawMessage, err
 func (s Sealer) SealCanary() ([]byte, error) { return s.box.Seal([]byte("canary"), canaryPlace()) }
 
 // CheckCanary errs with secret.ErrOpen when the canary was sealed under other
-// keys. stale says that it holds an old key in use and must be sealed anew.
-func (s Sealer) CheckCanary(sealed []byte) (stale bool, err error) {
+// keys.
+func (s Sealer) CheckCanary(sealed []byte) error {
 	if _, err := s.box.Open(sealed, canaryPlace()); err != nil {
-		return false, fmt.Errorf("the store was filled under another keyset: %w", err)
+		return fmt.Errorf("the store was filled under another keyset: %w", err)
 	}
-	primary, _ := s.box.KeyIDs()
-	by, ok := secret.SealedBy(sealed)
-	return ok && by != primary, nil
+	return nil
 }
 
 // secretNames lists what is set, in order.

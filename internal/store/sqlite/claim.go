@@ -53,6 +53,9 @@ func (s *Store) Claim(ctx context.Context, claims []batch.Claim) ([]batch.Claime
 	if len(claims) == 0 {
 		return nil, nil
 	}
+	if err := s.proven(ctx); err != nil {
+		return nil, fmt.Errorf("claim: %w", err)
+	}
 	var granted []batch.Claimed
 	err := s.write(ctx, func(tx *sql.Tx, now int64) error {
 		for _, c := range claims {

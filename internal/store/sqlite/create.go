@@ -36,6 +36,7 @@ func (s *Store) create(ctx context.Context, b batch.Batch, tests []batch.Test, m
 	if err != nil {
 		return batch.Batch{}, fmt.Errorf("create batch: %w", err)
 	}
+	defer s.sealer.Hold()()
 	rows, finished, err := s.sealer.NewTests(key, b.ID, tests)
 	if err != nil {
 		return batch.Batch{}, fmt.Errorf("create batch: %w", err)

@@ -55,6 +55,9 @@ func Queries() map[string][2]string {
 		"keep an answer":   {keepAnswer, "PRIMARY KEY"},
 		"renew keys":       {renewKeys, "request_keys_by_batch"},
 		"release a key":    {releaseKey, "PRIMARY KEY"},
+		"reseal tests":     {pageOfTests, "tests_deadline"},
+		"reseal jobs":      {pageOfJobs, "sqlite_autoindex_jobs_1"},
+		"reseal keys":      {pageOfKeys, "PRIMARY KEY"},
 		"remove batches":   {removeBatches, "batches_ended"},
 		"remove keys":      {removeKeys, "request_keys_age"},
 	}

@@ -35,7 +35,7 @@ const countOff = `
 update batches
    set open = open - 1, finished_at = case when open = 1 then ?2 end
  where id = ?1
-returning id, reply_to, open = 0`
+returning id, project, reply_to, open = 0`
 
 // endTest ends a test, whoever holds its lease when leaseID is nil, and with it
 // the tests that are the same. complete is its batch if that was the last.
@@ -57,7 +57,7 @@ func endTest(
 	}
 	var c batch.Completion
 	var none bool
-	if err := tx.QueryRowContext(ctx, countOff, of[0].batchID, now).Scan(&c.BatchID, &c.ReplyTo, &none); err != nil {
+	if err := tx.QueryRowContext(ctx, countOff, of[0].batchID, now).Scan(&c.BatchID, &c.Project, &c.ReplyTo, &none); err != nil {
 		return false, nil, translate(err)
 	}
 	if none {

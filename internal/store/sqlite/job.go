@@ -63,6 +63,10 @@ func changeable(r job.Record, sealed []byte) []any {
 // CreateJobs stores new jobs, all or none. It errs with job.ErrNameTaken when
 // a live job of the project has the name of one.
 func (s *Store) CreateJobs(ctx context.Context, records []job.Record) error {
+	if err := s.proven(ctx); err != nil {
+		return fmt.Errorf("create jobs: %w", err)
+	}
+	defer s.sealer.Hold()()
 	err := s.write(ctx, func(tx *sql.Tx, now int64) error {
 		for _, r := range records {
 			sealed, err := s.sealer.SealJob(r)
@@ -182,6 +186,7 @@ update jobs
 // job.ErrNotFound, job.ErrNameTaken or what change returned; then nothing is
 // changed.
 func (s *Store) UpdateJob(ctx context.Context, project, id string, change func(*job.Record) error) (job.Record, error) {
+	defer s.sealer.Hold()()
 	var r job.Record
 	err := s.write(ctx, func(tx *sql.Tx, now int64) error {
 		before, err := s.wholeJob(ctx, tx, project, id)

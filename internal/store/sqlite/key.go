@@ -20,6 +20,7 @@ values (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)`
 
 // CreateOnce stores the batch, its tests and its key: see batch.Creator.
 func (s *Store) CreateOnce(ctx context.Context, b batch.Batch, tests []batch.Test, o batch.Once) (batch.Batch, error) {
+	defer s.sealer.Hold()()
 	digest, err := s.sealer.DigestRequest(b.Project, o)
 	if err != nil {
 		return batch.Batch{}, fmt.Errorf("create batch: %w", err)

@@ -13,14 +13,19 @@ import (
 //go:embed migrations/*.sql
 var migrations embed.FS
 
-// newestMigration is the version of the last migration that this program has.
-func newestMigration() (int64, error) {
+// knownMigrations are the versions of the migrations that this program has.
+func knownMigrations() ([]int64, error) {
 	names, err := fs.Glob(migrations, "migrations/*.sql")
 	if err != nil || len(names) == 0 {
-		return 0, errors.New("the program holds no migrations")
+		return nil, errors.New("the program holds no migrations")
 	}
-	// Glob sorts, and the names begin with their version.
-	return goose.NumericComponent(names[len(names)-1])
+	versions := make([]int64, len(names))
+	for i, name := range names {
+		if versions[i], err = goose.NumericComponent(name); err != nil {
+			return nil, err
+		}
+	}
+	return versions, nil
 }
 
 // Migrate brings the tables up to date. Of processes that do so at once one
@@ -43,7 +48,7 @@ func (s *Store) Migrate(ctx context.Context) error {
 }
 
 func (s *Store) migrate(ctx context.Context, files fs.FS) error {
-	provider, err := goose.NewProvider(goose.DialectSQLite3, s.writer, files)
+	provider, err := goose.NewProvider(goose.DialectSQLite3, s.writer, files, goose.WithAllowOutofOrder(true))
 	if err != nil {
 		return err
 	}

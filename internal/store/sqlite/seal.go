@@ -6,42 +6,59 @@ import (
 	"encoding/json"
 	"fmt"
 
+	"dialtone/internal/secret"
 	"dialtone/internal/store/record"
 )
 
-// CheckKeys says whether the Box opens what the store holds, by a canary that
-// the first process to ask leaves there. It errs with secret.ErrOpen when the
-// store was filled under other keys.
+// CheckKeys is CheckKeyset of the store's own.
 func (s *Store) CheckKeys(ctx context.Context) error {
-	canary, err := s.sealer.SealCanary()
-	if err != nil {
-		return fmt.Errorf("check keys: %w", err)
-	}
-	err = s.write(ctx, func(tx *sql.Tx, _ int64) error {
-		_, err := tx.ExecContext(ctx, "insert into keycheck (id, sealed) values (1, ?1) on conflict (id) do nothing", canary)
-		if err != nil {
-			return translate(err)
-		}
-		var sealed []byte
-		if err := tx.QueryRowContext(ctx, "select sealed from keycheck where id = 1").Scan(&sealed); err != nil {
-			return translate(err)
-		}
-		stale, err := s.sealer.CheckCanary(sealed)
-		if err != nil {
-			return err
-		}
-		if stale {
-			_, err = tx.ExecContext(ctx, "update keycheck set sealed = ?1 where id = 1", canary)
-		}
-		return translate(err)
-	})
-	if err != nil {
-		return fmt.Errorf("check keys: %w", err)
+	if err := s.CheckKeyset(ctx, s.sealer.Box()); err != nil {
+		return err
 	}
 	if _, err := s.ledgerKey(ctx); err != nil {
 		return fmt.Errorf("check keys: %w", err)
 	}
 	return nil
+}
+
+const selectFence = `
+select (select sealed from keycheck where id = 1), (select sealed from ledgerkey where id = 1),
+       exists (select 1 from keymarks where key = ?1 and mark = 'retired')`
+
+// CheckKeyset says whether the box opens what the store holds, by a canary that
+// the first process to ask leaves there: see keyring.Fence.
+func (s *Store) CheckKeyset(ctx context.Context, box *secret.Box) error {
+	sealer := record.NewSealer(box)
+	primary, _ := box.KeyIDs()
+	for {
+		var canary, ledger []byte
+		var retired bool
+		if err := s.reader.QueryRowContext(ctx, selectFence, int64(primary)).Scan(&canary, &ledger, &retired); err != nil {
+			return fmt.Errorf("check keys: %w", translate(err))
+		}
+		if canary == nil {
+			fresh, err := sealer.SealCanary()
+			if err != nil {
+				return fmt.Errorf("check keys: %w", err)
+			}
+			_, err = s.changeRows(ctx, func(int64) (string, []any) {
+				return "insert into keycheck (id, sealed) values (1, ?1) on conflict (id) do nothing", []any{fresh}
+			})
+			if err != nil {
+				return fmt.Errorf("check keys: %w", err)
+			}
+			continue
+		}
+		return sealer.CheckFence(canary, ledger, retired)
+	}
+}
+
+// proven says whether the keyset has opened something that the store holds.
+// Until then nothing is claimed and nothing sealed: a process with keys of its
+// own would end tests that others can make, and store what nobody can open.
+func (s *Store) proven(ctx context.Context) error {
+	_, err := s.ledgerKey(ctx)
+	return err
 }
 
 // ledgerKey gives the key of the ledger's digests, which the first process to
@@ -50,6 +67,7 @@ func (s *Store) ledgerKey(ctx context.Context) (record.LedgerKey, error) {
 	if key := s.ledger.Load(); key != nil {
 		return *key, nil
 	}
+	defer s.sealer.Hold()()
 	fresh, err := s.sealer.NewLedgerKey()
 	if err != nil {
 		return nil, err
@@ -64,16 +82,8 @@ func (s *Store) ledgerKey(ctx context.Context) (record.LedgerKey, error) {
 		if err := tx.QueryRowContext(ctx, "select sealed from ledgerkey where id = 1").Scan(&sealed); err != nil {
 			return translate(err)
 		}
-		var stale bool
-		if key, stale, err = s.sealer.OpenLedgerKey(sealed); err != nil || !stale {
-			return err
-		}
-		again, err := s.sealer.SealLedgerKey(key)
-		if err != nil {
-			return err
-		}
-		_, err = tx.ExecContext(ctx, "update ledgerkey set sealed = ?1 where id = 1", again)
-		return translate(err)
+		key, err = s.sealer.OpenLedgerKey(sealed)
+		return err
 	})
 	if err != nil {
 		return nil, fmt.Errorf("key of the ledger: %w", err)

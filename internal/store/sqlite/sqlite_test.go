@@ -19,21 +19,28 @@ func TestStore(t *testing.T) {
 	storetest.Run(t, func(t *testing.T) storetest.Store {
 		t.Helper()
 		path := filepath.Join(t.TempDir(), "dialtone.db")
-		s := open(t, path, newBox(t))
+		keys, box := newKeys(t)
+		s := open(t, path, box)
 		if err := s.Migrate(t.Context()); err != nil {
 			t.Fatal(err)
 		}
-		return insides{Store: s, path: path}
+		return insides{Store: s, path: path, keys: keys, box: box}
 	})
 }
 
 func newBox(tb testing.TB) *secret.Box {
 	tb.Helper()
+	_, box := newKeys(tb)
+	return box
+}
+
+func newKeys(tb testing.TB) (secret.Text, *secret.Box) {
+	tb.Helper()
 	keys, err := secret.NewKeyset()
 	if err != nil {
 		tb.Fatal(err)
 	}
-	return openBox(tb, keys)
+	return keys, openBox(tb, keys)
 }
 
 func openBox(tb testing.TB, keys secret.Text) *secret.Box {
@@ -63,7 +70,11 @@ func open(tb testing.TB, path string, box *secret.Box) *sqlite.Store {
 type insides struct {
 	*sqlite.Store
 	path string
+	keys secret.Text
+	box  *secret.Box
 }
+
+func (i insides) Keys() (secret.Text, *secret.Box) { return i.keys, i.box }
 
 func (i insides) Sealed(ctx context.Context, testID string) (sealed []byte, err error) {
 	db, err := sql.Open("sqlite", "file:"+i.path)
@@ -83,6 +94,9 @@ func (i insides) Outdate(ctx context.Context, age time.Duration) error {
 	defer func() { _ = db.Close() }()
 	_, err = db.ExecContext(ctx, "update batches set created_at = created_at - ?1, finished_at = finished_at - ?1", age.Microseconds())
 	if err != nil {
+		return err
+	}
+	if _, err = db.ExecContext(ctx, "update keyholders set seen_at = seen_at - ?1", age.Microseconds()); err != nil {
 		return err
 	}
 	_, err = db.ExecContext(ctx, "update request_keys set created_at = created_at - ?1", age.Microseconds())

@@ -15,12 +15,14 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"slices"
 	"sync/atomic"
 	"time"
 
 	_ "modernc.org/sqlite" // the driver "sqlite"
 
 	"dialtone/internal/batch"
+	"dialtone/internal/keyring"
 	"dialtone/internal/secret"
 	"dialtone/internal/store/record"
 )
@@ -35,6 +37,7 @@ var (
 	_ batch.KeyStore  = (*Store)(nil)
 	_ batch.Remover   = (*Store)(nil)
 	_ batch.Forgetter = (*Store)(nil)
+	_ keyring.Store   = (*Store)(nil)
 )
 
 // Config says where the store is.
@@ -118,16 +121,15 @@ func (s *Store) Ping(ctx context.Context) error {
 	if tables == 0 {
 		return errNotMigrated
 	}
-	var version int64
-	err = s.reader.QueryRowContext(ctx, "select coalesce(max(version_id), 0) from goose_db_version where is_applied").Scan(&version)
+	applied, err := collect(ctx, s.reader, version, "select distinct version_id from goose_db_version where is_applied")
 	if err != nil {
-		return fmt.Errorf("ping store: %w", translate(err))
+		return fmt.Errorf("ping store: %w", err)
 	}
-	newest, err := newestMigration()
+	known, err := knownMigrations()
 	if err != nil {
 		return err
 	}
-	if version < newest {
+	if slices.ContainsFunc(known, func(v int64) bool { return !slices.Contains(applied, v) }) {
 		return errNotMigrated
 	}
 	return nil
@@ -181,6 +183,12 @@ func collect[T any](ctx context.Context, q querier, scan func(row) (T, error), q
 func text(r row) (s string, err error) {
 	err = r.Scan(&s)
 	return s, err
+}
+
+// version reads rows of one number.
+func version(r row) (n int64, err error) {
+	err = r.Scan(&n)
+	return n, err
 }
 
 // moment is a time of a row.

@@ -74,7 +74,7 @@ func createFinished(e env) {
 	}
 	last := e.mustClaim(tests[2].ID, long)
 	_, done := e.finish(last.ID, last.LeaseID, probe.CodeOK)
-	e.same("completion", done, []batch.Completion{{BatchID: b.ID, ReplyTo: "api-1"}})
+	e.same("completion", done, []batch.Completion{{BatchID: b.ID, Project: b.Project, ReplyTo: "api-1"}})
 	if seq := e.readTest(b, tests[2].ID).Seq; seq != 4 {
 		e.Errorf("last Seq = %d, want 4", seq)
 	}

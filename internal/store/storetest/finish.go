@@ -59,7 +59,7 @@ func finishRecords(e env) {
 	}
 	last := e.mustClaim(tests[0].ID, long)
 	_, done = e.finish(last.ID, last.LeaseID, probe.CodeOK)
-	e.same("completion", done, []batch.Completion{{BatchID: b.ID, ReplyTo: "api-1"}})
+	e.same("completion", done, []batch.Completion{{BatchID: b.ID, Project: b.Project, ReplyTo: "api-1"}})
 	got, all = e.read(b)
 	if got.Open != 0 || got.State() != batch.Done || all[0].Seq != 2 {
 		e.Errorf("batch: %d open, %s; last seq %d", got.Open, got.State(), all[0].Seq)

@@ -35,7 +35,9 @@ func expireOne(e env) {
 	c := e.mustClaim(tests[0].ID, long)
 	running := e.mustClaim(tests[1].ID, long)
 	e.finish(c.ID, c.LeaseID, probe.CodeOK)
-	e.ok(e.ExpireBatch(e.Context(), b.ID))
+	done, err := e.ExpireBatch(e.Context(), b.ID)
+	e.ok(err)
+	e.same("completion", done, []batch.Completion{{BatchID: b.ID, Project: b.Project, ReplyTo: "api-1"}})
 	got, all := e.read(b)
 	if got.State() != batch.Done || got.Open != 0 {
 		e.Errorf("batch is %s with %d open", got.State(), got.Open)
@@ -54,9 +56,11 @@ func expireOne(e env) {
 	if o, _ := e.read(other); o.Open != 1 {
 		e.Error("another batch was ended too")
 	}
-	e.ok(e.ExpireBatch(e.Context(), b.ID))
-	e.ok(e.ExpireBatch(e.Context(), batch.NewID()))
-	e.ok(e.ExpireBatch(e.Context(), "no-uuid"))
+	for _, id := range []string{b.ID, batch.NewID(), "no-uuid"} {
+		if done, err := e.ExpireBatch(e.Context(), id); err != nil || len(done) > 0 {
+			e.Errorf("nothing to expire: %v, %v", done, err)
+		}
+	}
 }
 
 func cancelOne(e env) {
@@ -64,7 +68,7 @@ func cancelOne(e env) {
 	c := e.mustClaim(tests[0].ID, long)
 	done, n, err := e.Cancel(e.Context(), e.project, b.ID)
 	e.ok(err)
-	e.same("completion", done, []batch.Completion{{BatchID: b.ID, ReplyTo: "api-1"}})
+	e.same("completion", done, []batch.Completion{{BatchID: b.ID, Project: b.Project, ReplyTo: "api-1"}})
 	e.same("tests ended", n, 2)
 	_, all := e.read(b)
 	for i, t := range all {

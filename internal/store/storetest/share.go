@@ -24,7 +24,7 @@ func shareFailure(e env) {
 	b, tests := e.create(4, otherPasswords())
 	c := e.mustClaim(tests[2].ID, long)
 	got := e.record(c.ID, c.LeaseID, newReport(probe.CodeConnectionRefused))
-	e.same("done", got.Done, []batch.Completion{{BatchID: b.ID, ReplyTo: "api-1"}})
+	e.same("done", got.Done, []batch.Completion{{BatchID: b.ID, Project: b.Project, ReplyTo: "api-1"}})
 	read, all := e.read(b)
 	if read.Open != 0 || read.State() != batch.Done {
 		e.Errorf("batch: %d open, %s", read.Open, read.State())
@@ -94,7 +94,7 @@ func sameOnce(e env) {
 	}
 	got, err := e.Finish(e.Context(), []batch.Finish{{TestID: c.ID, LeaseID: c.LeaseID, Report: newReport(probe.CodeAuthFailed), Followed: c.Followed}})
 	e.ok(err)
-	e.same("done", got.Done, []batch.Completion{{BatchID: b.ID, ReplyTo: "api-1"}})
+	e.same("done", got.Done, []batch.Completion{{BatchID: b.ID, Project: b.Project, ReplyTo: "api-1"}})
 	_, all := e.read(b)
 	want := newReport(probe.CodeAuthFailed)
 	e.same("first", all[0].Report, &want)
@@ -112,7 +112,7 @@ func sameInterrupted(e env) {
 	e.lapsedAfterLogin(tests[0].ID)
 	done, _, err := e.Interrupt(e.Context(), 3, 10)
 	e.ok(err)
-	e.same("done", done, []batch.Completion{{BatchID: b.ID, ReplyTo: "api-1"}})
+	e.same("done", done, []batch.Completion{{BatchID: b.ID, Project: b.Project, ReplyTo: "api-1"}})
 	if got := e.readTest(b, tests[1].ID); got.Report == nil || got.Report.Code != probe.CodeInterrupted || got.Report.SameAs != tests[0].ID {
 		e.Errorf("report %+v", got.Report)
 	}

@@ -11,6 +11,8 @@ import (
 
 	"dialtone/internal/batch"
 	"dialtone/internal/job"
+	"dialtone/internal/keyring"
+	"dialtone/internal/secret"
 )
 
 // Store is what is put to the test.
@@ -18,8 +20,8 @@ type Store interface {
 	Batches
 	batch.KeyStore
 	Housekeeping
-	JobReader
-	JobWriter
+	Jobs
+	keyring.Store
 	Insides
 }
 
@@ -37,6 +39,12 @@ type Batches interface {
 type Housekeeping interface {
 	batch.Remover
 	batch.Forgetter
+}
+
+// Jobs is what the api asks of a store.
+type Jobs interface {
+	JobReader
+	JobWriter
 }
 
 // JobReader reads jobs.
@@ -70,7 +78,10 @@ type Insides interface {
 	CheckKeys(ctx context.Context) error
 	// Sealed gives the raw column of a test's sealed secrets, nil when empty.
 	Sealed(ctx context.Context, testID string) ([]byte, error)
-	// Outdate makes every batch and every key older by an age.
+	// Keys are the store's keyset and the Box that was opened with it.
+	Keys() (secret.Text, *secret.Box)
+	// Outdate makes every batch and every key older by an age, and every report
+	// of who has which keys.
 	Outdate(ctx context.Context, age time.Duration) error
 	// Count gives the number of rows of each of the Tables that has some.
 	Count(ctx context.Context) (map[string]int, error)
@@ -87,7 +98,7 @@ func Run(t *testing.T, open func(t *testing.T) Store) {
 	t.Helper()
 	for _, group := range [][]contract{
 		creating(), claiming(), guarding(), sharing(), finishing(), racing(), sweeping(), ending(), reading(), sealing(),
-		keepingJobs(), testability(), keying(), removing(),
+		keepingJobs(), testability(), keying(), removing(), keepingKeys(), resealing(),
 	} {
 		for _, c := range group {
 			t.Run(c.name, func(t *testing.T) {

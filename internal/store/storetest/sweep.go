@@ -45,7 +45,7 @@ func expireBoth(e env) {
 	if n != 2 {
 		e.Errorf("Expire() ended %d, want 2", n)
 	}
-	e.same("completion", done, []batch.Completion{{BatchID: b.ID, ReplyTo: "api-1"}})
+	e.same("completion", done, []batch.Completion{{BatchID: b.ID, Project: b.Project, ReplyTo: "api-1"}})
 	got, all := e.read(b)
 	if got.State() != batch.Done || got.Open != 0 {
 		e.Errorf("batch is %s with %d open", got.State(), got.Open)
