@@ -4,6 +4,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"syscall"
 	"testing"
 	"time"
@@ -36,14 +37,15 @@ func newDaemon(t *testing.T, stop syscall.Signal, run ...string) *daemon {
 	return d
 }
 
-func (d *daemon) start() {
+// start starts it, this time with more arguments.
+func (d *daemon) start(more ...string) {
 	d.t.Helper()
 	out, err := os.OpenFile(d.log, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
 	if err != nil {
 		d.t.Fatal(err)
 	}
 	defer out.Close()
-	d.cmd, d.ended = exec.Command(d.run[0], d.run[1:]...), make(chan struct{})
+	d.cmd, d.ended = exec.Command(d.run[0], slices.Concat(d.run[1:], more)...), make(chan struct{})
 	d.cmd.Dir, d.cmd.Stdout, d.cmd.Stderr = "/", out, out
 	if err := d.cmd.Start(); err != nil {
 		d.t.Fatal(err)
@@ -54,10 +56,13 @@ func (d *daemon) start() {
 	}(d.cmd, d.ended)
 }
 
+func (d *daemon) signal(s syscall.Signal) { _ = d.cmd.Process.Signal(s) }
+
 // end sends a signal and waits until the server is gone.
 func (d *daemon) end(by syscall.Signal) {
 	d.t.Helper()
-	_ = d.cmd.Process.Signal(by)
+	d.signal(by)
+	d.signal(syscall.SIGCONT) // it may be frozen
 	select {
 	case <-d.ended:
 	case <-time.After(2 * system.WaitForServers):

@@ -84,7 +84,7 @@ func (c *chaos) verify(m *stream) {
 		}
 	}
 	c.verifyQueue()
-	for _, p := range append(c.s.Workers, c.s.API) {
+	for _, p := range c.s.Processes() {
 		if strings.Contains(p.Output(), "panic") {
 			c.t.Errorf("%s panicked", p.Name)
 		}
@@ -106,8 +106,8 @@ func (c *chaos) verifyBatch(m *stream, a accepted, tally map[string]int) {
 		return
 	}
 	from := d.Deadline
-	if a.sent.After(from) {
-		from = a.sent
+	if asked := a.sent.Add(look); a.attempts > 1 && asked.After(from) {
+		from = asked
 	}
 	if over := a.answered.Sub(from); a.results != nil && over > late {
 		c.t.Errorf("batch %s was answered %s after its deadline", a.batch, over)
@@ -138,7 +138,7 @@ func (c *chaos) wrong(m *stream, id string, d batchDetail, test testDetail) (pro
 		say("not finished")
 		return problems
 	}
-	if over := test.FinishedAt.Sub(d.Deadline) - c.postgres.awayBetween(d.CreatedAt, *test.FinishedAt); over > late {
+	if over := test.FinishedAt.Sub(d.Deadline) - c.unreachable(d.CreatedAt, *test.FinishedAt); over > late {
 		say("finished %s after its deadline", over)
 	}
 	if test.Report.Code != verdicts[kindOf(id)] && test.Report.Owner != "service" {
@@ -157,6 +157,16 @@ func (c *chaos) wrong(m *stream, id string, d batchDetail, test testDetail) (pro
 	return problems
 }
 
+// unreachable is for how long nobody could ask the store.
+func (c *chaos) unreachable(from, to time.Time) time.Duration {
+	postgres := c.postgres.away.list()
+	var whose [][]span
+	for _, m := range append(c.workers, c.api) {
+		whose = append(whose, append(m.storeless.list(), postgres...))
+	}
+	return allAway(from, to, whose...)
+}
+
 // verifyQueue waits until Redis holds no task any more: those of a dead worker
 // are found by asynq, whose leases last 30 s and which looks once a minute.
 func (c *chaos) verifyQueue() {
@@ -165,8 +175,15 @@ func (c *chaos) verifyQueue() {
 	var err error
 	for end := time.Now().Add(2 * time.Minute); time.Now().Before(end); time.Sleep(500 * time.Millisecond) {
 		if held, err = c.s.Unfinished(); err == nil && len(held) == 0 {
-			return
+			break
 		}
 	}
-	c.t.Errorf("Redis still holds %v, %v", held, err)
+	if err != nil || len(held) > 0 {
+		c.t.Errorf("Redis still holds %v, %v", held, err)
+	}
+	for _, n := range c.redis.nodes() {
+		if keys, err := n.left(); err != nil || len(keys) > 0 {
+			c.t.Errorf("keys are left of %d tasks, the first %v, %v", len(keys), keys[:min(len(keys), 3)], err)
+		}
+	}
 }
