@@ -74,6 +74,7 @@ func chaosOn(t *testing.T, newFarm func(*testing.T) farm, long time.Duration) {
 	calls := *c.s
 	m := &stream{t: t, s: &calls, targets: newTargets(t, endpoints), gone: c.gone}
 	stop := make(chan struct{})
+	t.Cleanup(c.healing.Wait)
 	m.run(seed, stop)
 	c.run(time.Now().Add(long))
 	close(stop)

@@ -30,9 +30,9 @@ func newCluster(t *testing.T) farm {
 			host, port := hostPort(n.way.Addr)
 			_, bus[n] = hostPort(system.LastingAddr(t))
 			return []string{
-				"--cluster-enabled", "yes", "--cluster-config-file", "nodes.conf", "--cluster-node-timeout", "1500", "--cluster-port", bus[n],
-				"--cluster-announce-ip", host, "--cluster-announce-port", port, "--cluster-announce-bus-port", bus[n],
-				"--cluster-replica-validity-factor", "0", "--cluster-allow-replica-migration", "no",
+				"cluster-enabled yes", "cluster-config-file nodes.conf", "cluster-node-timeout 1500", "cluster-port " + bus[n],
+				"cluster-announce-ip " + host, "cluster-announce-port " + port, "cluster-announce-bus-port " + bus[n],
+				"cluster-replica-validity-factor 0", "cluster-allow-replica-migration no",
 			}
 		}))
 	}

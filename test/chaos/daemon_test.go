@@ -4,7 +4,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"slices"
 	"syscall"
 	"testing"
 	"time"
@@ -37,15 +36,14 @@ func newDaemon(t *testing.T, stop syscall.Signal, run ...string) *daemon {
 	return d
 }
 
-// start starts it, this time with more arguments.
-func (d *daemon) start(more ...string) {
+func (d *daemon) start() {
 	d.t.Helper()
 	out, err := os.OpenFile(d.log, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
 	if err != nil {
 		d.t.Fatal(err)
 	}
 	defer out.Close()
-	d.cmd, d.ended = exec.Command(d.run[0], slices.Concat(d.run[1:], more)...), make(chan struct{})
+	d.cmd, d.ended = exec.Command(d.run[0], d.run[1:]...), make(chan struct{})
 	d.cmd.Dir, d.cmd.Stdout, d.cmd.Stderr = "/", out, out
 	if err := d.cmd.Start(); err != nil {
 		d.t.Fatal(err)

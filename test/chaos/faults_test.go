@@ -13,6 +13,7 @@ import (
 	"dialtone/test/system"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/redis/go-redis/v9"
 )
 
 // chaos is what is broken, and what came of it.
@@ -160,7 +161,16 @@ func (c *chaos) flushRedis() {
 
 func (c *chaos) fillRedis() {
 	c.ballast.Add(1)
-	c.redis.queueNode().fill()
+	var err error
+	for end := time.Now().Add(failOver); time.Now().Before(end); time.Sleep(50 * time.Millisecond) {
+		// The node may just become a replica.
+		if err = c.redis.queueNode().fill(); redis.HasErrorPrefix(err, "OOM") {
+			break
+		}
+	}
+	if !redis.HasErrorPrefix(err, "OOM") {
+		c.t.Errorf("Redis could not be filled to its limit: %v", err)
+	}
 	c.later(c.between(1000, 3000), func() {
 		lightenAll(c.t, c.redis)
 		c.ballast.Add(-1)
@@ -222,7 +232,7 @@ func (c *chaos) run(until time.Time) {
 // next takes the first fault that is ready off the list.
 func (c *chaos) next(faults []fault) (f fault, rest []fault) {
 	c.t.Helper()
-	system.Eventually(c.t, time.Minute, "one of the faults is ready: "+faults[0].name, func() bool {
+	system.Eventually(c.t, 2*time.Minute, "one of the faults is ready: "+faults[0].name, func() bool {
 		for i := range faults {
 			if faults[i].ready == nil || faults[i].ready() {
 				f = faults[i]

@@ -36,21 +36,17 @@ func newWatched(t *testing.T) farm {
 	w := &watched{t: t}
 	announce := func(n *node) []string {
 		host, port := hostPort(n.way.Addr)
-		return []string{"--replica-announce-ip", host, "--replica-announce-port", port}
+		return []string{"replica-announce-ip " + host, "replica-announce-port " + port}
 	}
 	master := newNode(t, announce)
-	replica := newNode(t, func(n *node) []string { return append(announce(n), replicaOf(master)...) })
+	host, port := hostPort(master.way.Addr)
+	replica := newNode(t, func(n *node) []string { return append(announce(n), "replicaof "+host+" "+port) })
 	w.servers = []*node{master, replica}
 	for range 3 {
 		w.watch(master)
 	}
 	system.Eventually(t, failOver, "the sentinels agree", w.healthy)
 	return w
-}
-
-func replicaOf(master *node) []string {
-	host, port := hostPort(master.way.Addr)
-	return []string{"--replicaof", host, port}
 }
 
 // watch starts one more sentinel.
@@ -153,13 +149,13 @@ func (w *watched) faults(c *chaos) []fault {
 			n := w.queueNode()
 			n.stop(false)
 			time.Sleep(c.between(100, 700))
-			w.comeBack(n)
+			n.start()
 		}},
 		{name: "kill the Redis master and fail over", ready: w.healthy, inject: func() {
 			n := w.queueNode()
 			n.stop(true)
 			w.replaced(n)
-			w.comeBack(n)
+			n.start() // as a master, until the sentinels tell it otherwise
 		}},
 		{name: "order a Redis fail-over", ready: w.healthy, inject: func() {
 			n := w.queueNode()
@@ -169,7 +165,7 @@ func (w *watched) faults(c *chaos) []fault {
 			}
 			w.replaced(n)
 		}},
-		// It wakes up as a second master, until the sentinels tell it otherwise.
+		// It wakes up as a second master.
 		{name: "freeze the Redis master and fail over", ready: w.healthy, inject: func() {
 			n := w.queueNode()
 			n.daemon.signal(syscall.SIGSTOP)
@@ -177,15 +173,4 @@ func (w *watched) faults(c *chaos) []fault {
 			n.daemon.signal(syscall.SIGCONT)
 		}},
 	}
-}
-
-// comeBack starts a server again, under the master if that is another now: as
-// it would say itself if it had not been down.
-func (w *watched) comeBack(n *node) {
-	w.t.Helper()
-	if master := w.queueNode(); master != n {
-		n.start(replicaOf(master)...)
-		return
-	}
-	n.start()
 }
