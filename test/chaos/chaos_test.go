@@ -58,7 +58,7 @@ func chaosOn(t *testing.T, newFarm func(*testing.T) farm, long time.Duration) {
 
 	c := &chaos{
 		t: t, rng: rand.New(rand.NewPCG(seed, 0)), redis: newFarm(t), postgres: newPostgres(t),
-		apiAddr: system.LastingAddr(t), injected: map[string]int{},
+		apiAddr: system.LastingAddr(t), injected: map[string]int{}, breaches: map[string]int{}, times: map[string][]time.Time{},
 	}
 	c.s = system.Prepare(t, system.Options{Postgres: c.postgres.dsn, RedisURL: c.redis.url(), Env: settings()})
 	keepLogs(t, c.s)

@@ -28,8 +28,12 @@ type chaos struct {
 	workers  []*member
 	began    time.Time
 
-	// injected counts faults by name.
-	injected map[string]int
+	// injected counts faults by name, breaches promises that were not kept.
+	injected, breaches map[string]int
+	// times are when a fault was injected; fine are the tests of healthy targets
+	// that passed, from their batch's acceptance to their end.
+	times map[string][]time.Time
+	fine  []span
 	// killedIn counts the tests whose worker was killed between their login
 	// mark and their report; sleptOver those whose worker slept through its lease.
 	killedIn, sleptOver int
@@ -222,6 +226,7 @@ func (c *chaos) run(until time.Time) {
 			var f fault
 			f, faults = c.next(faults)
 			c.t.Logf("%5.1f s: %s", time.Since(c.began).Seconds(), f.name)
+			c.times[f.name] = append(c.times[f.name], time.Now())
 			f.inject()
 			c.injected[f.name]++
 		}

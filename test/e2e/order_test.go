@@ -27,16 +27,16 @@ func neither(s *system.System) []*system.Forward    { return []*system.Forward{s
 func TestOrderOfStartAndStop(t *testing.T) {
 	t.Parallel()
 	for name, o := range map[string]order{
-		"api first, no Redis":               {without: noRedis},
-		"api first, no Postgres":            {without: noPostgres},
-		"api first, neither":                {without: neither},
-		"api first, silent Redis":           {without: noRedis, silent: true},
-		"api first, neither says a word":    {without: neither, silent: true},
-		"worker first, no Redis":            {workerFirst: true, without: noRedis},
-		"worker first, no Postgres":         {workerFirst: true, without: noPostgres},
-		"worker first, neither":             {workerFirst: true, without: neither},
-		"worker first, silent Postgres":     {workerFirst: true, without: noPostgres, silent: true},
-		"worker first, neither says a word": {workerFirst: true, without: neither, silent: true},
+		"api first without Redis":             {without: noRedis},
+		"api first without Postgres":          {without: noPostgres},
+		"api first without either":            {without: neither},
+		"api first with a silent Redis":       {without: noRedis, silent: true},
+		"api first with two silent ones":      {without: neither, silent: true},
+		"worker first without Redis":          {workerFirst: true, without: noRedis},
+		"worker first without Postgres":       {workerFirst: true, without: noPostgres},
+		"worker first without either":         {workerFirst: true, without: neither},
+		"worker first with a silent Postgres": {workerFirst: true, without: noPostgres, silent: true},
+		"worker first with two silent ones":   {workerFirst: true, without: neither, silent: true},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
