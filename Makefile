@@ -1,6 +1,6 @@
 # A table of contents; the work is done by go and by scripts/.
 .DEFAULT_GOAL := help
-.PHONY: help up build test lint fmt generate services services-down bench fuzz
+.PHONY: help up build test chaos lint fmt generate services services-down bench fuzz
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -13,6 +13,9 @@ build: ## bin/api, bin/worker, bin/dialtone
 
 test: ## all that must hold before a change lands (what CI runs)
 	scripts/test
+
+chaos: ## everything breaks for CHAOS (5m), on one Redis, behind sentinels and on a cluster (ARGS=-chaos.seed=N for the same again)
+	CI=true go test ./test/chaos -v -timeout 60m -chaos.duration=$(or $(CHAOS),5m) -chaos.others=$(or $(CHAOS),5m) $(ARGS)
 
 fuzz: ## each fuzz target for FUZZTIME (60s), one after the other (ARGS=WORD for some)
 	scripts/fuzz $(ARGS)

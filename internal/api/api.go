@@ -151,8 +151,8 @@ type Config struct {
 	BodyMemory int64
 	// BodyTimeout is how long a body may take to arrive. Default 30 s.
 	BodyTimeout time.Duration
-	// Wait is how long a synchronous caller waits for its batch. Default 60 s;
-	// clients give up after 120 s.
+	// Wait is how long a synchronous caller waits for its batch, from when it is
+	// taken in. Default 60 s; clients give up after 120 s.
 	Wait time.Duration
 	// SubmitTimeout bounds accepting a batch. Default 10 s.
 	SubmitTimeout time.Duration
@@ -161,7 +161,10 @@ type Config struct {
 	CallTimeout time.Duration
 	// EventTimeout bounds each look of an event stream for news. Default 5 s.
 	EventTimeout time.Duration
-	// EndTimeout bounds ending and reading a batch after the wait. Default 5 s.
+	// EndTimeout bounds what is asked of the store for who has waited or comes a
+	// second time: ending and reading a batch after the wait, and looking up a key
+	// before it. Default 1.5 s, so that a caller is answered within two seconds of
+	// the deadline also while the store is away.
 	EndTimeout time.Duration
 	// RequestsPerSecond and Burst limit the requests of one project. Defaults
 	// 100 and 400; a negative rate means no limit.
@@ -199,7 +202,7 @@ func (c Config) withDefaults() Config {
 	c.SubmitTimeout = cmp.Or(c.SubmitTimeout, 10*time.Second)
 	c.CallTimeout = cmp.Or(c.CallTimeout, 10*time.Second)
 	c.EventTimeout = cmp.Or(c.EventTimeout, 5*time.Second)
-	c.EndTimeout = cmp.Or(c.EndTimeout, 5*time.Second)
+	c.EndTimeout = cmp.Or(c.EndTimeout, 1500*time.Millisecond)
 	c.RequestsPerSecond = cmp.Or(c.RequestsPerSecond, 100)
 	c.Burst = cmp.Or(c.Burst, 400)
 	c.Streams = cmp.Or(c.Streams, 64)

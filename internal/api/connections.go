@@ -156,13 +156,14 @@ func (s *Server) test(ctx context.Context, call job.Call, entries []batch.Reques
 		return s.testOnce(ctx, call, entries, render)
 	}
 	x.tree = nil
+	until := time.Now().Add(s.cfg.Wait)
 	accepting, cancel := s.accepting(ctx)
 	b, err := s.submit(accepting, call, entries, nil)
 	cancel()
 	if err != nil {
 		return nil, err
 	}
-	results, _, err := s.wait(ctx, b, entries, s.parts.Waiter.Wait)
+	results, _, err := s.wait(ctx, b, until, entries, s.parts.Waiter.Wait)
 	if err != nil {
 		return nil, err
 	}
@@ -195,16 +196,17 @@ func (s *Server) submit(ctx context.Context, call job.Call, entries []batch.Requ
 }
 
 // wait gives the results of a batch, unless the caller asked for an answer at
-// once: not later than the wait says, and never empty-handed. known is false if
-// they only say that the store could not be asked.
+// once: never empty-handed, and not much later than until, which is not after the
+// batch's deadline. known is false if they only say that the store could not be
+// asked.
 func (s *Server) wait(
-	ctx context.Context, b batch.Batch, entries []batch.RequestEntry, done func(ctx context.Context, id string) error,
+	ctx context.Context, b batch.Batch, until time.Time, entries []batch.RequestEntry, done func(ctx context.Context, id string) error,
 ) (results []batch.Result, known bool, err error) {
 	if exchangeOf(ctx).async {
 		return nil, true, nil
 	}
 	began := time.Now()
-	waiting, cancel := context.WithTimeout(ctx, s.cfg.Wait)
+	waiting, cancel := context.WithDeadline(ctx, until)
 	waitErr := done(waiting, b.ID)
 	cancel()
 	if waitErr != nil && ctx.Err() != nil {

@@ -73,6 +73,8 @@ type world struct {
 	// listed counts the jobs that lists have read.
 	listed  int
 	expired []string
+	// remaining is how much of its time a batch has left that somebody joins.
+	remaining time.Duration
 }
 
 func newWorld() *world {
@@ -80,7 +82,7 @@ func newWorld() *world {
 		batches: map[string]batch.Batch{}, tests: map[string][]batch.Test{}, waits: map[string]chan struct{}{}, jobs: map[string]job.Record{},
 		keys:    map[string]*keyRow{},
 		broken:  map[string]bool{},
-		verdict: func(batch.Endpoint) *probe.Report { return passed() },
+		verdict: func(batch.Endpoint) *probe.Report { return passed() }, remaining: time.Minute,
 	}
 }
 
@@ -228,7 +230,7 @@ func (w *world) Recall(_ context.Context, project string, o batch.Once) (batch.R
 		return batch.Recalled{State: batch.KeyHeld, BatchID: row.batch}, nil
 	}
 	row.held = true
-	return batch.Recalled{State: batch.KeyYours, BatchID: row.batch}, nil
+	return batch.Recalled{State: batch.KeyYours, BatchID: row.batch, Remaining: w.remaining}, nil
 }
 
 func (w *world) Hold(project, key, _ string) func(context.Context, []byte) {

@@ -35,13 +35,17 @@ func (s *Server) testOnce(ctx context.Context, call job.Call, entries []batch.Re
 		return nil, err
 	}
 	project := x.caller.Project
+	until := time.Now().Add(s.cfg.Wait)
 	accepting, cancel := s.accepting(ctx)
 	defer cancel()
 	// Where the key is taken between the look and the submission, a second look
 	// finds it.
 	for range 2 {
-		known, err := s.parts.Keys.Recall(accepting, project, once)
-		if err = late(accepting, err); err != nil {
+		asking, cancel := context.WithTimeout(accepting, s.cfg.EndTimeout)
+		known, err := s.parts.Keys.Recall(asking, project, once)
+		err = late(asking, err)
+		cancel()
+		if err != nil {
 			return nil, err
 		}
 		x.batch = known.BatchID
@@ -60,7 +64,11 @@ func (s *Server) testOnce(ctx context.Context, call job.Call, entries []batch.Re
 			s.parts.Observer.Repeated(repeatJoined)
 			s.auditRepeat(ctx, known.BatchID)
 			once.Request = secret.Text{} // the wait is long
-			return s.join(ctx, once.Key, known.BatchID, entries, render)
+			// Of the batch's time some is gone already.
+			if end := time.Now().Add(known.Remaining); end.Before(until) {
+				until = end
+			}
+			return s.join(ctx, once.Key, known.BatchID, until, entries, render)
 		case batch.KeyFree:
 		}
 		b, err := s.submit(accepting, call, entries, &once)
@@ -71,7 +79,7 @@ func (s *Server) testOnce(ctx context.Context, call job.Call, entries []batch.Re
 			return nil, err
 		}
 		once.Request = secret.Text{} // as above
-		first, err := s.hold(ctx, once.Key, b, entries, s.parts.Waiter.Wait, render)
+		first, err := s.hold(ctx, once.Key, b, until, entries, s.parts.Waiter.Wait, render)
 		return first.write, err
 	}
 	return nil, errInFlight()
@@ -92,7 +100,7 @@ func (s *Server) once(x *exchange, call job.Call) (batch.Once, error) {
 }
 
 // join answers for a batch that somebody else accepted.
-func (s *Server) join(ctx context.Context, key, id string, entries []batch.RequestEntry, render render) (answer, error) {
+func (s *Server) join(ctx context.Context, key, id string, until time.Time, entries []batch.RequestEntry, render render) (answer, error) {
 	reading, cancel := context.WithTimeout(ctx, s.cfg.EndTimeout)
 	b, _, err := s.parts.Batches.Batch(reading, exchangeOf(ctx).caller.Project, id)
 	err = late(reading, err)
@@ -101,7 +109,7 @@ func (s *Server) join(ctx context.Context, key, id string, entries []batch.Reque
 		s.parts.Keys.Hold(exchangeOf(ctx).caller.Project, key, id)(ctx, nil)
 		return nil, err
 	}
-	kept, err := s.hold(ctx, key, b, entries, s.parts.Waiter.Join, render)
+	kept, err := s.hold(ctx, key, b, until, entries, s.parts.Waiter.Join, render)
 	if err != nil {
 		return nil, err
 	}
@@ -112,12 +120,12 @@ func (s *Server) join(ctx context.Context, key, id string, entries []batch.Reque
 // keeps the answer. Without one, be it that the caller hung up or that the store
 // is away, the next who asks goes on.
 func (s *Server) hold(
-	ctx context.Context, key string, b batch.Batch, entries []batch.RequestEntry, done func(context.Context, string) error, render render,
+	ctx context.Context, key string, b batch.Batch, until time.Time, entries []batch.RequestEntry, done func(context.Context, string) error, render render,
 ) (given stored, err error) {
 	end := s.parts.Keys.Hold(b.Project, key, b.ID)
 	var keep []byte
 	defer func() { end(ctx, keep) }()
-	results, known, err := s.wait(ctx, b, entries, done)
+	results, known, err := s.wait(ctx, b, until, entries, done)
 	if err != nil {
 		return stored{}, err
 	}

@@ -202,6 +202,59 @@ func TestRepeatWhileTheFirstIsUnderWay(t *testing.T) {
 	}
 }
 
+// Who joins a batch is answered at its deadline, not a whole wait later, and who
+// comes after the deadline at once.
+func TestWhoJoinsWaitsForTheRestOfTheTime(t *testing.T) {
+	t.Parallel()
+	for name, left := range map[string]time.Duration{"before the deadline": 50 * time.Millisecond, "after it": -time.Hour} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			b := start(t, api.Config{})
+			b.verdict = func(batch.Endpoint) *probe.Report { return nil }
+			b.remaining = left
+			a := keyed(ask{path: connection, body: goodBody}, "k")
+			ctx, hangUp := context.WithCancel(t.Context())
+			var first sync.WaitGroup
+			first.Go(func() {
+				if resp, err := http.DefaultClient.Do(b.request(ctx, t, a)); err == nil {
+					_ = resp.Body.Close()
+					t.Error("the first was answered")
+				}
+			})
+			eventually(t, func() bool { return b.held() })
+			hangUp()
+			first.Wait()
+			eventually(t, func() bool { return !b.held() })
+
+			patient, cancel := context.WithTimeout(t.Context(), 30*time.Second) // half a wait
+			defer cancel()
+			resp, err := http.DefaultClient.Do(b.request(patient, t, a))
+			if err != nil {
+				t.Fatal(err)
+			}
+			_ = resp.Body.Close()
+			if resp.StatusCode != http.StatusOK || resp.Header.Get("X-Batch-Id") != firstBatch || len(b.expired) != 1 {
+				t.Errorf("%d for batch %s, ended at the end of the wait: %v", resp.StatusCode, resp.Header.Get("X-Batch-Id"), b.expired)
+			}
+		})
+	}
+}
+
+// A store that has gone silent keeps nobody much longer than the wait: who asks
+// again is told to come again, who waits that nobody knows.
+func TestSilentStoreKeepsNobody(t *testing.T) {
+	t.Parallel()
+	cfg := api.Config{Wait: 50 * time.Millisecond, EndTimeout: 30 * time.Millisecond}
+	first := during(t, &outage{good: 1}, cfg) // after it was accepted
+	if r := first.do(t, ask{path: connection, body: goodBody}); r.status != http.StatusOK || !strings.Contains(string(r.body), "DRS.DT9199") {
+		t.Errorf("who waited: %d %s", r.status, r.body)
+	}
+	again := during(t, &outage{}, cfg)
+	if r := again.do(t, keyed(ask{path: connection, body: goodBody}, "k")); r.status != http.StatusServiceUnavailable {
+		t.Errorf("who asks again: %d %s", r.status, r.body)
+	}
+}
+
 // An answer that only says that the store was away is given, but not for good.
 func TestAnswerOfNobodyKnowsIsNotKept(t *testing.T) {
 	t.Parallel()

@@ -44,12 +44,14 @@ func (w *Worker) Handle(ctx context.Context, task Task) error {
 
 	// The probe's time is counted from before the claim, as the lease is: a
 	// process that slept in between finds its time gone.
+	claiming := time.Since(begin)
 	deadline := begin.Add(min(w.prober.Timeout(), claimed.Remaining))
 	probeCtx, stop := context.WithDeadline(ctx, deadline)
 	report, err := w.prober.Run(probeCtx, w.target(claimed, p))
 	stop()
 	report.Attempts, report.Waits = claimed.Probes, waits(claimed)
-	if claimed.Remaining < w.prober.Timeout() && !time.Now().Before(deadline.Add(-shorter)) {
+	ours := claiming + time.Duration(p.marking.Load())
+	if (claimed.Remaining < w.prober.Timeout() || ours > w.prober.Timeout()/ourShare) && !time.Now().Before(deadline.Add(-shorter)) {
 		report = cutShort(report)
 	}
 	return w.settle(ctx, claimed, report, err)
@@ -59,9 +61,14 @@ func (w *Worker) Handle(ctx context.Context, task Task) error {
 // been ended by it.
 const shorter = 50 * time.Millisecond
 
+// ourShare: a tenth of a probe's time may go by while our store grants the claim
+// and the login before that matters.
+const ourShare = 10
+
 // cutShort makes a time-out of a probe that did not have a probe's whole time
-// our own affair: the test waited too long with us, and another second might
-// have done. What was seen stays in the evidence.
+// our own affair: the test waited too long with us, or our store was slow while
+// the endpoint's time ran, and another second might have done. What was seen
+// stays in the evidence.
 func cutShort(r probe.Report) probe.Report {
 	switch r.Code {
 	case probe.CodeTimeoutConnect, probe.CodeTimeoutNoReply, probe.CodeTimeoutTLS, probe.CodeTimeoutHandshake, probe.CodeDNSFailed:
@@ -100,7 +107,9 @@ func (w *Worker) target(c *Claimed, p *probing) probe.Target {
 	t := c.Target
 	t.BeforeLogin = func(ctx context.Context) error {
 		p.login.Store(true)
+		begin := time.Now()
 		ok, err := w.mark(ctx, c.ID, c.LeaseID)
+		p.marking.Add(int64(time.Since(begin)))
 		switch {
 		case err != nil:
 			return fmt.Errorf("mark login: %w", err)
@@ -137,9 +146,11 @@ func (w *Worker) settle(ctx context.Context, c *Claimed, report probe.Report, er
 	}
 }
 
-// again says whether another probe may help, is harmless, and has time.
+// again says whether another probe may help, is harmless, and has time. One that
+// was cut short by us helps if nothing was sent.
 func (w *Worker) again(c *Claimed, r probe.Report) bool {
-	return r.Retryable() && c.Probes < w.cfg.MaxProbes &&
+	cut := r.Code == probe.CodeDeadlineExceeded && !r.LoginSent
+	return (r.Retryable() || cut) && c.Probes < w.cfg.MaxProbes &&
 		c.Remaining-time.Since(r.StartedAt)-w.backoff(c.Probes) >= w.prober.Timeout()
 }
 

@@ -56,6 +56,9 @@ const (
 type Recalled struct {
 	State   KeyState
 	BatchID string
+	// Remaining is the time until the batch's deadline, by the store's clock, and
+	// negative once that has passed. It is said of a key that is Yours.
+	Remaining time.Duration
 	// Answer is what AnswerKey was given.
 	Answer []byte
 }

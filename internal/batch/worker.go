@@ -116,6 +116,8 @@ type probing struct {
 	cancel context.CancelCauseFunc
 	// login is true once credentials may leave: then a stop waits.
 	login atomic.Bool
+	// marking is for how many nanoseconds the store was waited for before a login.
+	marking atomic.Int64
 }
 
 // NewWorker wires a Worker. observer and tracer may be nil.

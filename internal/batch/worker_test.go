@@ -50,6 +50,15 @@ func (r *requeued) Enqueue(_ context.Context, tasks []batch.Task) error {
 	return nil
 }
 
+// taken gives what was put back, once.
+func (r *requeued) taken() []batch.Task {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	tasks := r.tasks
+	r.tasks = nil
+	return tasks
+}
+
 func (r *requeued) Signal(_ context.Context, done []batch.Completion) error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -423,6 +432,72 @@ func TestATimeOutForLackOfOurTimeIsOurs(t *testing.T) {
 	}
 	if got == nil || got.Code != probe.CodeDeadlineExceeded || got.Code.Verdict().Owner != probe.OwnerService || got.Evidence.Facts["cut_short"] != "timeout_no_reply" {
 		t.Errorf("report %+v, want deadline_exceeded with what was seen", got)
+	}
+}
+
+// sluggish is a store that takes its time to grant claims and logins.
+type sluggish struct {
+	*sqlite.Store
+	claim, mark time.Duration
+}
+
+func (s *sluggish) Claim(ctx context.Context, claims []batch.Claim) ([]batch.Claimed, error) {
+	<-time.After(s.claim)
+	return s.Store.Claim(ctx, claims)
+}
+
+func (s *sluggish) MarkLogin(ctx context.Context, testID, leaseID string) (bool, error) {
+	<-time.After(s.mark)
+	return s.Store.MarkLogin(ctx, testID, leaseID)
+}
+
+// What the store takes of a probe's time is not held against the endpoint. Once
+// a login was sent that is the end, before it the probe is made again.
+func TestATimeOutBehindASlowStoreIsOurs(t *testing.T) {
+	t.Parallel()
+	const pause = 500 * time.Millisecond // of a probe's 2 s
+	for name, tt := range map[string]struct {
+		store  sluggish
+		login  bool
+		probes int
+		want   probe.Code
+	}{
+		"slow mark":              {sluggish{mark: pause}, true, 1, probe.CodeDeadlineExceeded},
+		"slow claim, login":      {sluggish{claim: pause}, true, 1, probe.CodeDeadlineExceeded},
+		"slow claim":             {sluggish{claim: pause}, false, 2, probe.CodeTimeoutNoReply},
+		"quick":                  {sluggish{}, true, 1, probe.CodeTimeoutHandshake},
+		"quick, without a login": {sluggish{}, false, 1, probe.CodeTimeoutNoReply},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			b := newBench(t, batch.WorkerConfig{})
+			store := tt.store
+			store.Store = b.store
+			w := batch.NewWorker(quiet(), &store, b.prober, b.queue, b.queue, nil, nil, batch.WorkerConfig{ID: "w"})
+			b.prober.run = func(ctx context.Context, target probe.Target) (probe.Report, error) {
+				r := probe.Report{Code: probe.CodeTimeoutNoReply, StartedAt: time.Now()}
+				if tt.login {
+					r.Code, r.LoginSent = probe.CodeTimeoutHandshake, true
+					if err := target.BeforeLogin(ctx); err != nil {
+						t.Error(err)
+					}
+				}
+				<-ctx.Done()
+				return r, nil
+			}
+			id, tasks := b.submit(1, time.Minute)
+			for begin := time.Now(); len(tasks) > 0 && time.Since(begin) < 20*time.Second; tasks = b.queue.taken() {
+				waitDue(t, b.tests(id)[0])
+				if err := w.Handle(t.Context(), tasks[0]); err != nil {
+					t.Fatal(err)
+				}
+				store.claim = 0 // it has recovered
+			}
+			got := b.tests(id)[0]
+			if got.Report == nil || got.Report.Code != tt.want || got.Probes != tt.probes || got.Report.LoginSent != tt.login {
+				t.Errorf("%d probes, report %+v; want %d and %s", got.Probes, got.Report, tt.probes, tt.want)
+			}
+		})
 	}
 }
 

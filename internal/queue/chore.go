@@ -63,7 +63,7 @@ func (c *Chore) Run(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("start asynq: %w", err)
 	}
-	defer server.Shutdown()
+	defer c.redis.shutdown(server, time.Second)
 	for {
 		c.enqueue(ctx)
 		now := time.Now()

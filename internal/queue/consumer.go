@@ -62,7 +62,9 @@ type Consumer struct {
 	log      *slog.Logger
 	handle   func(context.Context, batch.Task) error
 	servers  []*asynq.Server
+	redis    *Redis
 	waker    *waker
+	handlers time.Duration // how long a stop waits for them
 	running  atomic.Int64
 	draining atomic.Bool
 
@@ -95,7 +97,7 @@ func NewConsumer(r *Redis, handle func(ctx context.Context, t batch.Task) error,
 		return nil, err
 	}
 	c := &Consumer{
-		log: cfg.Logger, handle: handle,
+		log: cfg.Logger, handle: handle, redis: r, handlers: cfg.ShutdownTimeout,
 		waker: &waker{log: cfg.Logger, redis: r, queues: slices.Sorted(maps.Keys(weights))},
 	}
 	once := newRepeats()
@@ -214,7 +216,7 @@ func (c *Consumer) Stop() {
 		c.Drain()
 		var down sync.WaitGroup
 		for _, server := range c.servers {
-			down.Go(server.Shutdown)
+			down.Go(func() { c.redis.shutdown(server, c.handlers) })
 		}
 		down.Wait()
 		if c.cancel != nil {

@@ -83,6 +83,7 @@ type Redis struct {
 	master    string
 	sentinels []*redis.Options
 	depths    depthCache
+	patience  patience
 }
 
 // Connect prepares for the Redis of the Config. It does not dial: a Redis that
@@ -141,7 +142,9 @@ func Connect(cfg Config) (*Redis, error) {
 // Embedded wraps a client that somebody else made, such as one of an
 // in-process Redis.
 func Embedded(client redis.UniversalClient) *Redis {
-	return &Redis{client: client}
+	r := &Redis{client: client}
+	client.AddHook(&r.patience)
+	return r
 }
 
 // Client is the client below, for what has nothing to do with the queue.

@@ -15,6 +15,9 @@ const (
 	// late is how long after its deadline a test may be finished, and its
 	// caller answered.
 	late = 2 * time.Second
+	// look is how long an api may ask the store what a key stands for. Before it
+	// knows that it does not know the batch's deadline.
+	look = 1500 * time.Millisecond
 	// endpoints of each kind of target.
 	endpoints = 24
 )
@@ -30,21 +33,39 @@ func settings() []string {
 // TestChaos breaks everything in turn while batches come in.
 func TestChaos(t *testing.T) {
 	t.Parallel()
+	chaosOn(t, newSingle, *duration)
+}
+
+// TestChaosOnSentinel does so on a Redis whose master changes.
+func TestChaosOnSentinel(t *testing.T) {
+	t.Parallel()
+	chaosOn(t, newWatched, *others)
+}
+
+// TestChaosOnCluster does so on a Redis that is spread over nodes.
+func TestChaosOnCluster(t *testing.T) {
+	t.Parallel()
+	chaosOn(t, newCluster, *others)
+}
+
+func chaosOn(t *testing.T, newFarm func(*testing.T) farm, long time.Duration) {
+	t.Helper()
 	seed := *seed
 	if seed == 0 {
 		seed = rand.Uint64()
 	}
-	t.Logf("again with: -chaos.seed=%d -chaos.duration=%s", seed, *duration)
+	t.Logf("%s for %s, again with: -chaos.seed=%d", t.Name(), long, seed)
 
-	c := &chaos{t: t, rng: rand.New(rand.NewPCG(seed, 0)), redis: newRedis(t), postgres: newPostgres(t), apiAddr: system.FreeAddr(t), injected: map[string]int{}}
-	c.s = system.Prepare(t, system.Options{Postgres: c.postgres.dsn, Redis: c.redis.addr, Env: settings()})
-	ways := func() *member {
-		return &member{postgres: system.NewForward(t, c.postgres.addr), redis: system.NewForward(t, c.redis.addr)}
+	c := &chaos{
+		t: t, rng: rand.New(rand.NewPCG(seed, 0)), redis: newFarm(t), postgres: newPostgres(t),
+		apiAddr: system.LastingAddr(t), injected: map[string]int{}, breaches: map[string]int{}, times: map[string][]time.Time{},
 	}
-	c.api = ways()
+	c.s = system.Prepare(t, system.Options{Postgres: c.postgres.dsn, RedisURL: c.redis.url(), Env: settings()})
+	keepLogs(t, c.s)
+	c.api = &member{postgres: system.NewForward(t, c.postgres.addr)}
 	c.startAPI()
 	for range 3 {
-		w := ways()
+		w := &member{postgres: system.NewForward(t, c.postgres.addr)}
 		c.workers = append(c.workers, w)
 		c.startWorker(w)
 	}
@@ -53,8 +74,9 @@ func TestChaos(t *testing.T) {
 	calls := *c.s
 	m := &stream{t: t, s: &calls, targets: newTargets(t, endpoints), gone: c.gone}
 	stop := make(chan struct{})
+	t.Cleanup(c.healing.Wait)
 	m.run(seed, stop)
-	c.run(time.Now().Add(*duration))
+	c.run(time.Now().Add(long))
 	close(stop)
 	m.calling.Wait()
 

@@ -54,10 +54,13 @@ func (d *daemon) start() {
 	}(d.cmd, d.ended)
 }
 
+func (d *daemon) signal(s syscall.Signal) { _ = d.cmd.Process.Signal(s) }
+
 // end sends a signal and waits until the server is gone.
 func (d *daemon) end(by syscall.Signal) {
 	d.t.Helper()
-	_ = d.cmd.Process.Signal(by)
+	d.signal(by)
+	d.signal(syscall.SIGCONT) // it may be frozen
 	select {
 	case <-d.ended:
 	case <-time.After(2 * system.WaitForServers):

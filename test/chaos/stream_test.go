@@ -45,7 +45,8 @@ type stream struct {
 	calling  sync.WaitGroup
 }
 
-// run starts the callers. Each ends with its last batch once stop is closed.
+// run starts the callers. Each ends with its last batch once stop is closed, and
+// at once when the test has failed.
 func (m *stream) run(seed uint64, stop <-chan struct{}) {
 	for i := range syncCallers + asyncCallers {
 		rng := rand.New(rand.NewPCG(seed, uint64(i)))
@@ -53,6 +54,8 @@ func (m *stream) run(seed uint64, stop <-chan struct{}) {
 			for n := 0; ; n++ {
 				select {
 				case <-stop:
+					return
+				case <-m.t.Context().Done():
 					return
 				default:
 				}
@@ -64,6 +67,7 @@ func (m *stream) run(seed uint64, stop <-chan struct{}) {
 			}
 		})
 	}
+	m.t.Cleanup(m.calling.Wait) // before anything is taken down
 }
 
 // batch makes the entries of one: mostly of those that log in, for it is with
@@ -94,6 +98,8 @@ func (m *stream) send(rng *rand.Rand, name string, async bool) {
 		a, err := m.call(entries, header)
 		answered := time.Now()
 		switch {
+		case m.t.Context().Err() != nil:
+			return
 		case err != nil:
 			if !m.gone(sent) {
 				m.t.Errorf("batch %s got no answer while the api lived: %v", name, err)
@@ -123,7 +129,7 @@ func (m *stream) send(rng *rand.Rand, name string, async bool) {
 }
 
 func (m *stream) call(entries []system.Entry, header []string) (system.Answer, error) {
-	ctx, cancel := context.WithTimeout(context.Background(), 3*wait)
+	ctx, cancel := context.WithTimeout(m.t.Context(), 3*wait)
 	defer cancel()
 	return m.s.Call(ctx, http.MethodPost, "/jobs/batch-connection", map[string]any{"jobs": entries}, header...)
 }

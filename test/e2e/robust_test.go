@@ -60,41 +60,6 @@ func TestQueueAway(t *testing.T) {
 	}
 }
 
-// TestStartedBeforeItsServers: api and worker do not end without Postgres and
-// Redis, say that they are not ready, and become so by themselves.
-func TestStartedBeforeItsServers(t *testing.T) {
-	t.Parallel()
-	s := system.Prepare(t, system.Options{Env: short()})
-	s.Postgres.Cut()
-	s.Redis.Cut()
-	s.LaunchAPI()
-	w := s.LaunchWorker()
-	both := []*system.Process{s.API, w}
-	for _, p := range both {
-		system.Eventually(t, system.WaitForServers, p.Name+" answers its admin listener", func() bool { return p.Alive() })
-		if p.Ready() {
-			t.Errorf("%s is ready without Postgres and Redis", p.Name)
-		}
-	}
-	a := s.Must(http.MethodGet, "/batch-connections", nil)
-	refused(t, a, http.StatusServiceUnavailable, "DRS.M00004")
-	s.Postgres.Mend()
-	tried := s.Redis.Connections()
-	system.Eventually(t, system.WaitForServers, "both look for Redis", func() bool { return s.Redis.Connections() > tried })
-	for _, p := range both {
-		if p.Ready() {
-			t.Errorf("%s is ready without Redis", p.Name)
-		}
-	}
-	s.Redis.Mend()
-	for _, p := range both {
-		p.WaitReady(t)
-	}
-	if r, _ := s.Test(system.MariaDB(t, "dt_native")); !r.Results[0].OK() {
-		t.Errorf("the first test: %+v", r.Results[0])
-	}
-}
-
 // TestPausedWorkerNeverLogsInLate: a worker that sleeps through its lease while
 // it waits for the server's greeting, and gets it when somebody else has the
 // test, sends no login.

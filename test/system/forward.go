@@ -1,14 +1,16 @@
 package system
 
 import (
-	"io"
 	"net"
+	"regexp"
+	"strings"
 	"sync"
 	"testing"
 )
 
 // Forward is a second address of a server, which can be taken away and given
-// back while the server itself runs on for others.
+// back while the server itself runs on for others. It can also be taken away
+// from one client alone, where that is one of Redis' and says its name.
 type Forward struct {
 	// Addr is where it listens.
 	Addr string
@@ -16,10 +18,20 @@ type Forward struct {
 	to string
 
 	mu    sync.Mutex
-	cut   bool
-	open  map[net.Conn]struct{}
+	ways  map[string]way // by a part of the client's name; "" is everybody
+	news  chan struct{}  // closed when ways change
+	open  map[*passage]struct{}
 	total int
 }
+
+// way is how it stands with the network.
+type way int
+
+const (
+	clear way = iota
+	silent
+	cut
+)
 
 // NewForward passes on what connects to Addr until the test ends.
 func NewForward(t *testing.T, to string) *Forward {
@@ -28,7 +40,7 @@ func NewForward(t *testing.T, to string) *Forward {
 	if err != nil {
 		t.Fatal(err)
 	}
-	f := &Forward{Addr: l.Addr().String(), to: to, open: map[net.Conn]struct{}{}}
+	f := &Forward{Addr: l.Addr().String(), to: to, ways: map[string]way{}, news: make(chan struct{}), open: map[*passage]struct{}{}}
 	var passing sync.WaitGroup
 	t.Cleanup(func() {
 		_ = l.Close()
@@ -41,27 +53,54 @@ func NewForward(t *testing.T, to string) *Forward {
 			if err != nil {
 				return
 			}
-			passing.Go(func() { f.pass(in) })
+			passing.Go(func() { f.pass(&passage{in: in}) })
 		}
 	})
 	return f
 }
 
 // Cut ends all connections, and each new one at once.
-func (f *Forward) Cut() {
+func (f *Forward) Cut() { f.set("", cut) }
+
+// Silence lets nothing through in either direction, and says so to nobody, as a
+// network does that loses packets. What was sent meanwhile arrives at the Mend.
+func (f *Forward) Silence() { f.set("", silent) }
+
+// Mend lets everything pass that is not cut or silenced for its client.
+func (f *Forward) Mend() { f.set("", clear) }
+
+// CutClient, SilenceClient and MendClient are Cut, Silence and Mend for the
+// client of Redis in whose name, as CLIENT LIST shows it, the part occurs.
+func (f *Forward) CutClient(part string) { f.set(part, cut) }
+
+// SilenceClient is described with CutClient.
+func (f *Forward) SilenceClient(part string) { f.set(part, silent) }
+
+// MendClient is described with CutClient.
+func (f *Forward) MendClient(part string) { f.set(part, clear) }
+
+func (f *Forward) set(part string, w way) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	f.cut = true
-	for c := range f.open {
-		reset(c)
+	f.ways[part] = w
+	close(f.news)
+	f.news = make(chan struct{})
+	for p := range f.open {
+		if f.way(p) == cut {
+			p.reset()
+		}
 	}
 }
 
-// Mend lets new connections pass.
-func (f *Forward) Mend() {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	f.cut = false
+// way is the worst that is set for a passage. The lock is held.
+func (f *Forward) way(p *passage) way {
+	worst := f.ways[""]
+	for part, w := range f.ways {
+		if part != "" && strings.Contains(p.name, part) {
+			worst = max(worst, w)
+		}
+	}
+	return worst
 }
 
 // Connections counts those that were ever tried.
@@ -71,50 +110,127 @@ func (f *Forward) Connections() int {
 	return f.total
 }
 
+// passage is one connection through a Forward.
+type passage struct {
+	in, out net.Conn
+	// head is what the client has said so far, until it has said its name.
+	head []byte
+	name string
+}
+
 // pass copies both ways until either side ends.
-func (f *Forward) pass(in net.Conn) {
-	if !f.enter(in) {
+func (f *Forward) pass(p *passage) {
+	if !f.enter(p) {
 		return
 	}
-	defer f.leave(in)
+	defer f.leave(p)
+	if !f.clears(p) {
+		return
+	}
 	out, err := net.Dial("tcp", f.to)
 	if err != nil {
 		return
 	}
 	defer out.Close()
+	f.mu.Lock()
+	p.out = out
+	f.mu.Unlock()
 	var back sync.WaitGroup
 	back.Go(func() {
-		_, _ = io.Copy(out, in)
+		f.copy(p, out, p.in)
 		_ = out.Close()
 	})
-	_, _ = io.Copy(in, out)
-	_ = in.Close()
+	f.copy(p, p.in, out)
+	_ = p.in.Close()
 	back.Wait()
 }
 
-func (f *Forward) enter(in net.Conn) bool {
+// copy passes on what comes while the way is clear.
+func (f *Forward) copy(p *passage, to, from net.Conn) {
+	buffer := make([]byte, 32<<10)
+	for {
+		n, err := from.Read(buffer)
+		if from == p.in {
+			f.listen(p, buffer[:n])
+		}
+		// An end does not get through either.
+		if !f.clears(p) {
+			return
+		}
+		if n > 0 {
+			if _, err := to.Write(buffer[:n]); err != nil {
+				return
+			}
+		}
+		if err != nil {
+			return
+		}
+	}
+}
+
+// clears waits until the way is clear; false if it is cut.
+func (f *Forward) clears(p *passage) bool {
+	for {
+		f.mu.Lock()
+		w, news := f.way(p), f.news
+		f.mu.Unlock()
+		switch w {
+		case clear:
+			return true
+		case cut:
+			p.reset()
+			return false
+		case silent:
+			<-news
+		}
+	}
+}
+
+// setName is how a client of Redis says its name.
+var setName = regexp.MustCompile(`(?i)\r\nsetname\r\n\$\d+\r\n([^\r]+)\r\n`)
+
+// listen looks for the client's name in the first things that it says.
+func (f *Forward) listen(p *passage, said []byte) {
+	const most = 4 << 10
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if p.name != "" || len(p.head) > most {
+		return
+	}
+	p.head = append(p.head, said...)
+	if found := setName.FindSubmatch(p.head); found != nil {
+		p.name, p.head = string(found[1]), nil
+	}
+}
+
+func (f *Forward) enter(p *passage) bool {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.total++
-	if f.cut {
-		reset(in)
+	if f.way(p) == cut {
+		p.reset()
 		return false
 	}
-	f.open[in] = struct{}{}
+	f.open[p] = struct{}{}
 	return true
 }
 
-func (f *Forward) leave(in net.Conn) {
+func (f *Forward) leave(p *passage) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	delete(f.open, in)
-	_ = in.Close()
+	delete(f.open, p)
+	_ = p.in.Close()
 }
 
 // reset ends a connection without a farewell, as a crash does.
-func reset(c net.Conn) {
-	if tcp, ok := c.(*net.TCPConn); ok {
-		_ = tcp.SetLinger(0)
+func (p *passage) reset() {
+	for _, c := range []net.Conn{p.in, p.out} {
+		if c == nil {
+			continue
+		}
+		if tcp, ok := c.(*net.TCPConn); ok {
+			_ = tcp.SetLinger(0)
+		}
+		_ = c.Close()
 	}
-	_ = c.Close()
 }

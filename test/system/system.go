@@ -9,6 +9,7 @@ import (
 	"encoding/hex"
 	"flag"
 	"fmt"
+	mathrand "math/rand/v2"
 	"net"
 	"net/http"
 	"os"
@@ -17,10 +18,12 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/redis/go-redis/v9"
 
 	"dialtone/internal/queue"
 	"dialtone/internal/secret"
@@ -136,7 +139,8 @@ type System struct {
 	Workers []*Process
 	// DSN is the store's.
 	DSN string
-	// Postgres and Redis are the ways to the two, for the binaries only.
+	// Postgres and Redis are the ways to the two, for the binaries only. There is
+	// none to a Redis of the test's own.
 	Postgres, Redis *Forward
 	// Client makes the calls.
 	Client *http.Client
@@ -147,6 +151,8 @@ type System struct {
 	env    []string
 	redis  *queue.Redis
 	number int // of the Redis database
+	// processes are all that were ever started.
+	processes []*Process
 }
 
 // Options of Start; the zero value is one worker and registered jobs only.
@@ -155,9 +161,9 @@ type Options struct {
 	Workers int
 	// Env is added to both binaries'.
 	Env []string
-	// Postgres (a DSN) and Redis (an address) are servers of the test's own.
-	// Default: those of scripts/services.
-	Postgres, Redis string
+	// Postgres (a DSN) and RedisURL are servers of the test's own; nobody else may
+	// use that Redis. Default: those of scripts/services.
+	Postgres, RedisURL string
 }
 
 // Start starts everything and waits until it is ready.
@@ -178,11 +184,15 @@ func Prepare(t *testing.T, o Options) *System {
 	if o.Postgres == "" {
 		o.Postgres = Need(t, "DIALTONE_TEST_POSTGRES_DSN")
 	}
-	if o.Redis == "" {
-		o.Redis = Need(t, "DIALTONE_TEST_REDIS_ADDR")
-	}
 	s.database(o.Postgres)
-	s.queue(o.Redis, s.reserve(o.Postgres))
+	if o.RedisURL == "" {
+		addr := Need(t, "DIALTONE_TEST_REDIS_ADDR")
+		s.number = s.reserve(o.Postgres)
+		s.Redis = NewForward(t, addr)
+		s.queue(fmt.Sprintf("redis://%s/%d", addr, s.number), s.RedisURL(s.Redis))
+	} else {
+		s.queue(o.RedisURL, o.RedisURL)
+	}
 	s.files()
 	s.env = append(s.env, o.Env...)
 	Run(t, s.env, "dialtone", "migrate")
@@ -217,23 +227,21 @@ func (s *System) database(admin string) {
 	s.DSN = fmt.Sprintf("postgres://%s:%s@%s/%s?sslmode=disable", cfg.User, cfg.Password, s.Postgres.Addr, name)
 }
 
-// queue takes an empty Redis database that no other system has, whichever test
-// binary started it.
-func (s *System) queue(addr string, number int) {
+// queue empties a Redis database that no other system has, and leads the
+// binaries to it by a way of theirs.
+func (s *System) queue(url, theirs string) {
 	s.T.Helper()
 	var err error
-	if s.redis, err = queue.Connect(queue.Config{URL: secret.New(fmt.Sprintf("redis://%s/%d", addr, number))}); err != nil {
+	if s.redis, err = queue.Connect(queue.Config{URL: secret.New(url), ClientName: "the-test"}); err != nil {
 		s.T.Fatal(err)
 	}
 	s.T.Cleanup(func() { _ = s.redis.Close() })
 	s.FlushRedis()
-	s.Redis = NewForward(s.T, addr)
-	s.number = number
-	s.env = append(s.env, "DIALTONE_REDIS_URL="+s.RedisURL(s.Redis))
+	s.env = append(s.env, "DIALTONE_REDIS_URL="+theirs)
 }
 
-// reserve takes the number of a Redis database until the test ends, by a lock
-// in Postgres, which does not outlive this process. Number 0 is for the tests
+// reserve takes the number of a Redis database until the test ends, whichever
+// test binary it is in, by a lock in Postgres, which does not outlive this process. Number 0 is for the tests
 // of packages.
 func (s *System) reserve(admin string) int {
 	s.T.Helper()
@@ -339,6 +347,7 @@ func (s *System) launch(name string, extra []string) *Process {
 	s.T.Helper()
 	env := append(append([]string{"DIALTONE_ADMIN_LISTEN=127.0.0.1:0"}, s.env...), extra...)
 	p := Launch(s.T, env, name)
+	s.processes = append(s.processes, p)
 	p.Admin = p.logged(s.T, "admin listener started")
 	return p
 }
@@ -359,6 +368,9 @@ func (s *System) Begin(name string, extra ...string) *Process {
 	return Launch(s.T, env, name)
 }
 
+// Processes are all apis and workers that were started, also those that have ended.
+func (s *System) Processes() []*Process { return s.processes }
+
 // OtherAPI starts a second api beside the first, told otherwise, and gives the
 // system as it looks through that one.
 func (s *System) OtherAPI(extra ...string) *System {
@@ -378,6 +390,39 @@ func Eventually(t *testing.T, within time.Duration, what string, ok func() bool)
 		}
 		time.Sleep(20 * time.Millisecond) // a poll, not a wait
 	}
+}
+
+// lasting are the ports that LastingAddr has given out.
+var lasting struct {
+	sync.Mutex
+	given map[int]bool
+}
+
+// LastingAddr gives a loopback address that is free, and stays free while its
+// server is away: a port that the kernel gives to nobody who does not ask for it.
+func LastingAddr(t *testing.T) string {
+	t.Helper()
+	lasting.Lock()
+	defer lasting.Unlock()
+	if lasting.given == nil {
+		lasting.given = map[int]bool{}
+	}
+	const first, last, tries = 15000, 29999, 1000 // below where Linux begins to choose by itself, 32768
+	for range tries {
+		port := first + mathrand.IntN(last-first)
+		addr := net.JoinHostPort("127.0.0.1", strconv.Itoa(port))
+		l, err := net.Listen("tcp", addr)
+		if err != nil {
+			continue
+		}
+		_ = l.Close()
+		if !lasting.given[port] {
+			lasting.given[port] = true
+			return addr
+		}
+	}
+	t.Fatal("no port is free")
+	return ""
 }
 
 // FreeAddr gives a loopback address that was free a moment ago.
@@ -409,7 +454,13 @@ func (s *System) Mirror(id, status, role string) {
 // FlushRedis makes Redis lose everything that the system has in it.
 func (s *System) FlushRedis() {
 	s.T.Helper()
-	if err := s.redis.Client().FlushDB(s.T.Context()).Err(); err != nil {
+	var err error
+	if cluster, ok := s.redis.Client().(*redis.ClusterClient); ok {
+		err = cluster.ForEachMaster(s.T.Context(), func(ctx context.Context, node *redis.Client) error { return node.FlushDB(ctx).Err() })
+	} else {
+		err = s.redis.Client().FlushDB(s.T.Context()).Err()
+	}
+	if err != nil {
 		s.T.Fatal(err)
 	}
 }

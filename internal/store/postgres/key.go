@@ -49,8 +49,9 @@ func (s *Store) CreateOnce(ctx context.Context, b batch.Batch, tests []batch.Tes
 }
 
 const selectKey = `
-select k.batch_id, k.sealed, k.digest, k.answer, k.held_until > clock_timestamp()
-  from request_keys k
+select k.batch_id, k.sealed, k.digest, k.answer, k.held_until > clock_timestamp(),
+       (extract(epoch from b.deadline - clock_timestamp()) * 1000000)::bigint
+  from request_keys k join batches b on b.id = k.batch_id
  where k.project = $1 and k.key = $2 and (k.created_at > clock_timestamp() - $3::interval) is true`
 
 const takeKey = `
@@ -64,7 +65,7 @@ func (s *Store) RecallKey(ctx context.Context, project string, o batch.Once) (ba
 	}
 	var row record.KeyRow
 	err := s.pool.QueryRow(ctx, selectKey, project, o.Key, o.Life).
-		Scan(&row.BatchID, &row.Digest.Sealed, &row.Digest.Sum, &row.Answer, &row.Held)
+		Scan(&row.BatchID, &row.Digest.Sealed, &row.Digest.Sum, &row.Answer, &row.Held, &row.Remaining)
 	if errors.Is(err, pgx.ErrNoRows) {
 		return batch.Recalled{State: batch.KeyFree}, nil
 	}
@@ -80,7 +81,7 @@ func (s *Store) RecallKey(ctx context.Context, project string, o batch.Once) (ba
 		return batch.Recalled{}, fmt.Errorf("take a key over: %w", translate(err))
 	}
 	if taken.RowsAffected() == 0 { // somebody was quicker
-		known.State = batch.KeyHeld
+		known.State, known.Remaining = batch.KeyHeld, 0
 	}
 	return known, nil
 }

@@ -5,6 +5,7 @@ import (
 	"crypto/rand"
 	"crypto/sha256"
 	"fmt"
+	"time"
 
 	"dialtone/internal/batch"
 )
@@ -52,6 +53,8 @@ type KeyRow struct {
 	Digest  Digest
 	Answer  []byte
 	Held    bool
+	// Remaining is in microseconds.
+	Remaining int64
 }
 
 // Recall says what a row means to who asks. An unanswered key that nobody holds
@@ -69,6 +72,6 @@ func (s Sealer) Recall(project string, o batch.Once, row KeyRow) (batch.Recalled
 	case row.Held:
 		return batch.Recalled{State: batch.KeyHeld, BatchID: row.BatchID}, nil
 	default:
-		return batch.Recalled{State: batch.KeyYours, BatchID: row.BatchID}, nil
+		return batch.Recalled{State: batch.KeyYours, BatchID: row.BatchID, Remaining: time.Duration(row.Remaining) * time.Microsecond}, nil
 	}
 }

@@ -35,8 +35,9 @@ func (s *Store) CreateOnce(ctx context.Context, b batch.Batch, tests []batch.Tes
 }
 
 const selectKey = `
-select batch_id, sealed, digest, answer, held_until > ?3
-  from request_keys where project = ?1 and key = ?2 and created_at > ?4`
+select k.batch_id, k.sealed, k.digest, k.answer, k.held_until > ?3, b.deadline - ?3
+  from request_keys k join batches b on b.id = k.batch_id
+ where k.project = ?1 and k.key = ?2 and k.created_at > ?4`
 
 const takeKey = `
 update request_keys set held_by = ?3, held_until = ?4
@@ -47,7 +48,7 @@ func (s *Store) RecallKey(ctx context.Context, project string, o batch.Once) (ba
 	var row record.KeyRow
 	now := time.Now().UnixMicro()
 	err := s.reader.QueryRowContext(ctx, selectKey, project, o.Key, now, now-o.Life.Microseconds()).
-		Scan(&row.BatchID, &row.Digest.Sealed, &row.Digest.Sum, &row.Answer, &row.Held)
+		Scan(&row.BatchID, &row.Digest.Sealed, &row.Digest.Sum, &row.Answer, &row.Held, &row.Remaining)
 	if errors.Is(err, sql.ErrNoRows) {
 		return batch.Recalled{State: batch.KeyFree}, nil
 	}
@@ -65,7 +66,7 @@ func (s *Store) RecallKey(ctx context.Context, project string, o batch.Once) (ba
 		return batch.Recalled{}, fmt.Errorf("take a key over: %w", err)
 	}
 	if taken == 0 { // somebody was quicker
-		known.State = batch.KeyHeld
+		known.State, known.Remaining = batch.KeyHeld, 0
 	}
 	return known, nil
 }

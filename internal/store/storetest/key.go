@@ -50,6 +50,11 @@ func (e env) recalls(what string, o batch.Once, want batch.Recalled) {
 	e.Helper()
 	got, err := e.RecallKey(e.Context(), e.project, o)
 	e.ok(err)
+	// How much time is left is told to who takes the batch over.
+	if left := got.Remaining; (got.State == batch.KeyYours) != (left != 0) || left > long || left < -long {
+		e.Errorf("%s: %s left of a batch that has %s", what, left, long)
+	}
+	got.Remaining = 0
 	e.same(what, got, want)
 }
 
