@@ -11,6 +11,7 @@ import (
 	"dialtone/internal/batch"
 	"dialtone/internal/job"
 	"dialtone/internal/probe"
+	"dialtone/internal/sabotage"
 )
 
 // operations answers the routes of the document.
@@ -33,9 +34,9 @@ func (s operations) TestConnections(ctx context.Context, r wire.TestConnectionsR
 				Location: batchPath(b), PreferenceApplied: "respond-async", XBatchID: b.ID,
 			}}.VisitTestConnectionsResponse
 		}
-		body := wire.TestConnectionsResponse{Results: []wire.ConnectionResult{}, Count: len(results)}
+		body := wire.TestConnectionsResponse{Results: []wire.ConnectionResult{}, Count: sabotage.Swap(sabotage.CountNothing, len(results), 0)}
 		for i, result := range results {
-			one := wire.ConnectionResult{ID: entries[i].JobID, Status: wire.ConnectionResultStatusSuccess, Success: result.OK}
+			one := wire.ConnectionResult{ID: entries[i].JobID, Status: sabotage.Swap(sabotage.RenameStatus, wire.ConnectionResultStatusSuccess, "ok"), Success: result.OK}
 			if !result.OK {
 				one.Status = wire.ConnectionResultStatusFailed
 				one.ErrorCode, one.ErrorMsg = failure(result, false, x.language)
@@ -205,7 +206,7 @@ func (s *Server) wait(
 		return nil, true, nil
 	}
 	began := time.Now()
-	waiting, cancel := context.WithTimeout(ctx, s.cfg.Wait)
+	waiting, cancel := context.WithTimeout(ctx, sabotage.Swap(sabotage.StretchWait, s.cfg.Wait, s.cfg.Wait+time.Minute))
 	waitErr := done(waiting, b.ID)
 	cancel()
 	if waitErr != nil && ctx.Err() != nil {
@@ -253,6 +254,9 @@ func (s *Server) auditRequest(ctx context.Context, b batch.Batch, entries []batc
 				slog.String("batch", b.ID), slog.String("project", b.Project), slog.String("caller", b.Caller), slog.String("method", string(x.caller.Method)),
 				slog.Int("entry", i), slog.Int("object", k), slog.String("job", entry.JobID), slog.String("engine", e.DBType),
 				slog.String("address", e.IP), slog.Int("port", e.DBPort), slog.String("network", e.NetType))
+			if sabotage.On(sabotage.LogSecret) {
+				s.log.DebugContext(ctx, "endpoint", "password", e.Password.Reveal())
+			}
 		}
 	}
 }

@@ -120,7 +120,7 @@ func TestBadRequests(t *testing.T) {
 		{"ssl without its three", jobs(entryWith("ssl_link", "true")), false, missing, []string{"jobs[0].ssl_cert_check_sum", "jobs[0].ssl_cert_key", "jobs[0].ssl_cert_name"}},
 		{"check sum of another form", jobs(entryWith("ssl_link", "true", "ssl_cert_key", secretString, "ssl_cert_name", `"ca"`, "ssl_cert_check_sum", secretString)), false, invalid, []string{"jobs[0].ssl_cert_check_sum"}},
 		{"unknown end_point_type", jobs(entryWith("end_point_type", `"ls"`)), false, invalid, []string{"jobs[0].end_point_type"}},
-		{"vpc_id with a colon", jobs(entryWith("vpc_id", `"a:b"`)), false, invalid, []string{"jobs[0].vpc_id"}},
+		{"vpc_id with a colon", jobs(entryWith("vpc_id", `"a:`+marker+`"`)), false, invalid, []string{"jobs[0].vpc_id"}},
 		{"mongodb with a port", jobs(entryWith("db_type", `"mongodb"`, "ip", `"a:1,b:2"`)), false, invalid, []string{"jobs[0].db_port"}},
 		{"mongodb without ports", jobs(entryWith("db_type", `"mongodb"`, "db_port", "0")), false, invalid, []string{"jobs[0].ip"}},
 		{"oracle without service", jobs(entryWith("db_type", `"oracle"`)), false, missing, []string{"jobs[0].db_name"}},
