@@ -206,7 +206,7 @@ func (s *Server) wait(
 		return nil, true, nil
 	}
 	began := time.Now()
-	waiting, cancel := context.WithTimeout(ctx, sabotage.Swap(sabotage.StretchWait, s.cfg.Wait, s.cfg.Wait+time.Minute))
+	waiting, cancel := context.WithTimeout(ctx, sabotage.Swap(sabotage.StretchWait, s.cfg.Wait, s.cfg.Wait+10*time.Second))
 	waitErr := done(waiting, b.ID)
 	cancel()
 	if waitErr != nil && ctx.Err() != nil {

@@ -88,7 +88,7 @@ func TestBadRequests(t *testing.T) {
 		{"no id", jobs(entryWith("id", "-")), false, missing, []string{"jobs[0].id"}},
 		{"empty id", jobs(entryWith("id", `""`)), false, missing, []string{"jobs[0].id"}},
 		{"id is a number", jobs(entryWith("id", "5")), false, invalid, []string{"jobs[0].id"}},
-		{"id with blanks", jobs(entryWith("id", `"a b"`)), false, invalid, []string{"jobs[0].id"}},
+		{"id with blanks", jobs(entryWith("id", `"a `+marker+`"`)), false, invalid, []string{"jobs[0].id"}},
 		{"id is long", jobs(entryWith("id", `"`+strings.Repeat("a", 65)+`"`)), false, invalid, []string{"jobs[0].id"}},
 		{"the same end twice", jobs(entryWith(), entryWith("end_point_type", `"so"`)), false, duplicate, []string{"jobs[1].id"}},
 		{"no net_type", jobs(entryWith("net_type", "-")), false, missing, []string{"jobs[0].net_type"}},

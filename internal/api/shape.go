@@ -264,9 +264,9 @@ func (c *checker) text(s *shape, path string, v any) (any, bool) {
 		c.add(s, "enum", path, "it must be one of "+values, "取值必须为 "+values+" 之一")
 	case utf8.RuneCountInString(text) > s.maxLen:
 		most := strconv.Itoa(s.maxLen)
-		c.add(s, "maxLength", path, "it is longer than "+most+" characters"+sabotage.Swap(sabotage.QuoteValues, "", ": "+text), "长度超过 "+most+" 个字符")
+		c.add(s, "maxLength", path, "it is longer than "+most+" characters", "长度超过 "+most+" 个字符")
 	case s.pattern != nil && !s.pattern.MatchString(text):
-		c.add(s, "pattern", path, "it is not of the documented form", "不符合文档规定的格式")
+		c.add(s, "pattern", path, "it is not of the documented form"+sabotage.Swap(sabotage.QuoteValues, "", ": "+text), "不符合文档规定的格式")
 	}
 	return text, true
 }

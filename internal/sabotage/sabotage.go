@@ -14,6 +14,7 @@ const (
 	ReverseResults      Switch = "reverse-results"
 	CountNothing        Switch = "count-nothing"
 	RenameStatus        Switch = "rename-status"
+	AcceptBadRequests   Switch = "accept-bad-requests"
 	RefuseUnknownFields Switch = "refuse-unknown-fields"
 	SkipSignatureTime   Switch = "skip-signature-time"
 	SkipProject         Switch = "skip-project"

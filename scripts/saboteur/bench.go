@@ -17,8 +17,9 @@ import (
 
 // bench builds the tests, each package once, and runs them.
 type bench struct {
-	dir      string
-	places   chan struct{}
+	dir string
+	// parallel is how many tests run at once, patience how long each may take.
+	parallel int
 	patience time.Duration
 }
 
@@ -41,8 +42,7 @@ func packages(trials []trial) []string {
 	return list
 }
 
-// build compiles everything under the tag. The go command shares the work of two
-// that run at once badly, so it is one after the other.
+// build compiles everything under the tag. The go command is parallel in itself.
 func (b *bench) build(ctx context.Context, trials []trial) error {
 	list := packages(trials)
 	for _, pkg := range list {
@@ -63,51 +63,71 @@ func command(ctx context.Context, name string, args ...string) error {
 	return nil
 }
 
+// each does the trials in an order that ends soonest, and returns when all are
+// done: tests that run whole binaries take longest, and begin first.
+func (b *bench) each(trials []trial, do func(i int)) {
+	next := make(chan int)
+	var workers sync.WaitGroup
+	for range b.parallel {
+		workers.Go(func() {
+			for i := range next {
+				do(i)
+			}
+		})
+	}
+	for _, whole := range []bool{true, false} {
+		for i, t := range trials {
+			if strings.HasPrefix(t.bite.Package, "test/") == whole {
+				next <- i
+			}
+		}
+	}
+	close(next)
+	workers.Wait()
+}
+
 // sound runs the tests of all trials without a switch: what fails anyhow proves
 // nothing.
 func (b *bench) sound(ctx context.Context, trials []trial) error {
-	tests := map[string][]string{}
+	var once []trial
+	seen := map[string]bool{}
 	for _, t := range trials {
-		if name := printed(t.bite.Test); !slices.Contains(tests[t.bite.Package], name) {
-			tests[t.bite.Package] = append(tests[t.bite.Package], name)
+		if key := t.bite.Package + " " + t.bite.Test; !seen[key] {
+			seen[key] = true
+			once = append(once, t)
 		}
 	}
-	var all sync.WaitGroup
-	var mu sync.Mutex
-	var wrong []error
-	for pkg, names := range tests {
-		for _, name := range names {
-			all.Go(func() {
-				out, err := b.test(ctx, pkg, name, "")
-				if err == nil && strings.Contains(out, "--- PASS: "+name+" (") {
-					return
-				}
-				mu.Lock()
-				defer mu.Unlock()
-				wrong = append(wrong, fmt.Errorf("%s %s does not pass without a switch:\n%s", pkg, name, out))
-			})
+	wrong := make([]error, len(once))
+	b.each(once, func(i int) {
+		t := once[i]
+		ran := b.test(ctx, t, "")
+		if ran.err != nil || !strings.Contains(ran.out, "--- PASS: "+printed(t.bite.Test)+" (") {
+			wrong[i] = fmt.Errorf("%s %s does not pass without a switch: %w\n%s", t.bite.Package, t.bite.Test, ran.err, ran.out)
 		}
-	}
-	all.Wait()
+	})
 	return errors.Join(wrong...)
 }
 
-// test runs one test; its error is that of the process.
-func (b *bench) test(ctx context.Context, pkg, name, on string) (string, error) {
-	b.places <- struct{}{}
-	defer func() { <-b.places }()
-	if err := ctx.Err(); err != nil {
-		return "", err
-	}
-	cmd := exec.CommandContext(ctx, b.binary(pkg), "-test.v", "-test.count=1", "-test.run", pattern(name), "-test.timeout", b.patience.String())
-	cmd.Dir = pkg // as go test does
+// ran is what came of the process of one test.
+type ran struct {
+	out  string
+	err  error
+	took time.Duration
+}
+
+// test runs the trial's test with the switch on, if it is one.
+func (b *bench) test(ctx context.Context, t trial, on string) ran {
+	cmd := exec.CommandContext(ctx, b.binary(t.bite.Package),
+		"-test.v", "-test.count=1", "-test.run", pattern(printed(t.bite.Test)), "-test.timeout", b.patience.String())
+	cmd.Dir = t.bite.Package // as go test does
 	// CI: a test that is skipped has seen nothing.
 	cmd.Env = append(os.Environ(), "CI=true", "DIALTONE_SABOTAGE="+on, "DIALTONE_TEST_PROGRAMS="+b.programs())
 	var out bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &out
 	cmd.WaitDelay = 10 * time.Second // what a killed test leaves behind may hold the pipe
+	began := time.Now()
 	err := cmd.Run()
-	return out.String(), err
+	return ran{out.String(), err, time.Since(began)}
 }
 
 // printed is a test's name as go test prints it.

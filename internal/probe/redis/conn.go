@@ -9,7 +9,6 @@ import (
 	"time"
 
 	"dialtone/internal/probe"
-	"dialtone/internal/sabotage"
 )
 
 // conn is a connection on which commands are exchanged for replies.
@@ -57,10 +56,6 @@ const goodbye = 250 * time.Millisecond
 // quit ends the connection politely: it leaves no reply unread, so that the
 // server sees an end and no reset. What comes of it changes no verdict.
 func (c *conn) quit() {
-	if sabotage.On(sabotage.HangUpWithoutGoodbye) {
-		_ = c.Close()
-		return
-	}
 	if _, err := c.Write(appendCommand(nil, "QUIT")); err == nil {
 		_ = c.SetReadDeadline(time.Now().Add(goodbye))
 		_, _ = c.in.reply()

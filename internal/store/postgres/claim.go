@@ -132,7 +132,8 @@ func (s *Store) claimGuarded(ctx context.Context, claims []batch.Claim, suspects
 	all.Queue(lockPeers, suspects)
 	for _, c := range claims {
 		if l := c.Limits; slices.Contains(suspects, c.TestID) {
-			claim := sabotage.Edit(sabotage.SkipLedger, claimTest, "$5::integer > 0 and not t.force", "false")
+			claim := sabotage.Edit(sabotage.ClaimAfterLogin, claimTest, "and t.login_at is null", "")
+			claim = sabotage.Edit(sabotage.SkipLedger, claim, "$5::integer > 0 and not t.force", "false")
 			claim = sabotage.Edit(sabotage.SkipAccountSlot, claim, "n.busy", "false")
 			claim = sabotage.Edit(sabotage.SkipEndpointSlot, claim, "n.running >= $8", "false")
 			claim = sabotage.Edit(sabotage.ForgetCredential, claim, "o.credential = any(t.credentials)", "false")

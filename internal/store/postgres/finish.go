@@ -72,7 +72,7 @@ func (s *Store) Finish(ctx context.Context, reports []batch.Finish) (batch.Recor
 		}
 		queueLogin(&all, f)
 		finish := sabotage.Edit(sabotage.DropFencing, finishTest, "t.lease_id = $3", "$3 <> ''")
-		finish = sabotage.Edit(sabotage.OverwriteReport, finish, "(t.finished_at is null) is true and (t.lease_id = $3) is true", "$3 is not null")
+		finish = sabotage.Edit(sabotage.OverwriteReport, finish, "(t.finished_at is null) is true and (t.lease_id = $3) is true", "$3::uuid is not null")
 		finish = sabotage.Edit(sabotage.KeepSecrets, finish, "sealed = null, ", "")
 		all.Queue(finish, f.TestID, report, f.LeaseID).Query(func(rows pgx.Rows) error {
 			got, err := pgx.CollectRows(rows, pgx.RowTo[string])
