@@ -11,6 +11,6 @@ func On(Switch) bool { return false }
 // Swap gives good, or bad while the switch is on.
 func Swap[T any](_ Switch, good, _ T) T { return good }
 
-// Edit gives a text, such as a statement, in which, while the switch is on, each
-// old is new.
+// Edit gives a text, such as a statement, in which, while the switch is on,
+// another stands instead of each old.
 func Edit(_ Switch, text, _, _ string) string { return text }

@@ -48,7 +48,7 @@ type verdict struct {
 const bites = "bites"
 
 // fault is a line in which a test says what is wrong.
-var fault = regexp.MustCompile(`^\s+\w+\.go:\d+: `) //nolint:gochecknoglobals // a constant
+var fault = regexp.MustCompile(`^\s+\w+\.go:\d+: `)
 
 // judge says whether the test has noticed what the switch broke.
 func judge(t trial, ran ran) verdict {
