@@ -29,6 +29,7 @@ const (
 	DropEvidence          Switch = "drop-evidence"
 	HideSharing           Switch = "hide-sharing"
 	ForgetUnfinishedEntry Switch = "forget-unfinished-entry"
+	TrustAnyCertificate   Switch = "trust-any-certificate"
 )
 
 // Harmless: one login per credential and test, few refused ones, few at once.
@@ -45,10 +46,13 @@ const (
 	LoginAtMembers       Switch = "login-at-members"
 	SkipLedger           Switch = "skip-ledger"
 	ForgetRefusals       Switch = "forget-refusals"
+	ForgetInterrupted    Switch = "forget-interrupted"
+	ForgetLateReport     Switch = "forget-late-report"
 	ForgetCredential     Switch = "forget-credential"
 	SkipAccountSlot      Switch = "skip-account-slot"
 	SkipEndpointSlot     Switch = "skip-endpoint-slot"
 	SkipRest             Switch = "skip-rest"
+	ProbeTwins           Switch = "probe-twins"
 	HangUpWithoutGoodbye Switch = "hang-up-without-goodbye"
 )
 
@@ -65,6 +69,7 @@ const (
 	StretchWait       Switch = "stretch-wait"
 	IgnoreCancel      Switch = "ignore-cancel"
 	SkipBackPressure  Switch = "skip-back-pressure"
+	UncapBody         Switch = "uncap-body"
 )
 
 // Durable: what was accepted is answered.
@@ -85,6 +90,7 @@ const (
 const (
 	PrintSecrets      Switch = "print-secrets"
 	SkipScrub         Switch = "skip-scrub"
+	TrustAnyServer    Switch = "trust-any-server"
 	KeepSecrets       Switch = "keep-secrets"
 	StoreInTheClear   Switch = "store-in-the-clear"
 	SealAnywhere      Switch = "seal-anywhere"

@@ -22,6 +22,7 @@ func truthful() []Break {
 		{sabotage.WrongPhase, "the phase that failed is always the last one", one("internal/probe", "TestRunReportsPhases", "phases (-want +got)")},
 		{sabotage.DropEvidence, "nothing says how the verdict is known", one("internal/probe", "TestForbiddenRedirectsKeepTheirAddress", "dials []; want the second")},
 		{sabotage.HideSharing, "a report that was shared looks like one of its own", stores("share/a failure to connect ends who waits for the endpoint", "SharedFrom")},
+		{sabotage.TrustAnyCertificate, "a certificate that nobody vouches for is fine", one("internal/probe", "TestCertificateVerdicts", `ok in "", want tls_cert_untrusted`)},
 		{sabotage.ForgetUnfinishedEntry, "an entry that nobody got to is a time-out of the database's", one("internal/api", "TestWaitIsNeverEmptyHanded/overdue and not to be ended", "Code:DRS.DT4003")},
 	}
 }
@@ -35,6 +36,8 @@ func harmless() []Break {
 		}},
 		{sabotage.IgnoreMark, "a login is sent although its mark was refused", []Bite{
 			{"internal/probe", "TestMemberNeverLogsIn", "1 logins were permitted, the member says ok"},
+			{"internal/probe/mysql", "TestConformance/cases/hook", "though the hook said no"},
+			{"internal/probe/postgres", "TestConformance/cases/hook", "though the hook said no"},
 			{"internal/probe/redis", "TestConformance/cases/hook", "though the hook said no"},
 		}},
 		{sabotage.MarkWithoutLease, "a mark is set after the lease has run out", stores("mark/not after the lease ran out", "MarkLogin() = true")},
@@ -53,10 +56,16 @@ func harmless() []Break {
 			Bite{"test/e2e", "TestWrongPasswords", "the server refused 20 logins"},
 		)},
 		{sabotage.ForgetRefusals, "a refused login is not noted", stores("guard/a refused credential is not sent again for a while", "want same_credential")},
+		{sabotage.ForgetInterrupted, "a login whose outcome nobody knows is not noted", append(
+			stores("guard/an interrupted login is unknown and counts", "want too_many_refused"),
+			Bite{"test/e2e", "TestKilledAfterTheMarkCounts", "2 logins, want 1"},
+		)},
+		{sabotage.ForgetLateReport, "the outcome of a login that came too late is not noted", stores("guard/a late report reaches the ledger", "not admitted: lease")},
 		{sabotage.ForgetCredential, "the ledger does not know a credential again", stores("guard/a refused credential is not sent again for a while", "want same_credential")},
 		{sabotage.SkipAccountSlot, "an account gets two logins at once", stores("guard/one login at a time for an account", "admitted, suppressed")},
 		{sabotage.SkipEndpointSlot, "an endpoint gets any number of probes at once", stores("guard/so many probes at an endpoint", "admitted, suppressed")},
 		{sabotage.SkipRest, "a full endpoint is probed again at once", one("internal/batch", "TestAFullEndpointRests", "probed again after")},
+		{sabotage.ProbeTwins, "entries that ask for the very same are made twice", one("internal/batch", "TestSameEntriesAreTestedOnceAndShareAProjectsBudget", `is the same as ""`)},
 		{sabotage.HangUpWithoutGoodbye, "a connection ends without the protocol's goodbye", one("test/politeness", "TestMariaDB", "Aborted_clients")},
 	}
 }

@@ -17,6 +17,7 @@ func bounded() []Break {
 			{"internal/batch", "TestCancelStopsAProbe", "the probe went on until its own end"},
 			{"test/e2e", "TestCancel", "the probes' connections are closed"},
 		}},
+		{sabotage.UncapBody, "a body may have any length", one("internal/api", "TestLongBodyInChunks", "status 4")},
 		{sabotage.SkipBackPressure, "a project may have any number of tests wait", one("internal/batch", "TestBacklogIsBounded", "<nil>, want it to fit: false")},
 	}
 }
@@ -46,6 +47,10 @@ func discreet() []Break {
 	return []Break{
 		{sabotage.PrintSecrets, "secrets print", one("internal/secret", "TestTextNeverPrints", "prints hunter22")},
 		{sabotage.SkipScrub, "what a server says is passed on as it is", one("internal/probe", "TestReportIsScrubbed", "the report is not scrubbed")},
+		{sabotage.TrustAnyServer, "a password is shown to a server that has proven nothing", []Bite{
+			{"internal/probe/mysql", "TestPasswordByProof/system's roots, another name/caching_sha2_password", "the server got the password: true"},
+			{"internal/probe/redis", "TestPasswordByProof/plain", "the server got the password: true"},
+		}},
 		{sabotage.KeepSecrets, "secrets are kept after the test", stores("finish/records the report and wipes the secrets", "tests_sealed_until_finished")},
 		{sabotage.StoreInTheClear, "secrets are stored unsealed", stores("secrets/in no column of any table", "a secret is in the tables")},
 		{sabotage.SealAnywhere, "sealed secrets open in any row", one("internal/store/record", "TestSecretsOpenInTheirRowOnly", "opened for another test")},

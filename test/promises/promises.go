@@ -32,7 +32,7 @@ type Bite struct {
 // Quick says whether the test needs neither servers nor whole binaries.
 func (b Bite) Quick() bool {
 	switch b.Package {
-	case sqlite, "internal/api", "internal/auth", "internal/batch", "internal/egress", "internal/probe", "internal/secret",
+	case sqlite, "internal/api", "internal/auth", "internal/batch", "internal/egress", "internal/probe", "internal/probe/mysql", "internal/probe/postgres", "internal/probe/redis", "internal/secret",
 		"internal/store/record", "internal/telemetry", "test/egress":
 		return true
 	default:

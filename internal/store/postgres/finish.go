@@ -142,7 +142,9 @@ func endAll(ctx context.Context, tx pgx.Tx, endings []ending) ([]batch.Completio
 		if err != nil {
 			return nil, err
 		}
-		all.Queue(noteUnknown, e.testID, e.report.Code)
+		if !sabotage.On(sabotage.ForgetInterrupted) {
+			all.Queue(noteUnknown, e.testID, e.report.Code)
+		}
 		all.Queue(endTest, e.testID, report)
 	}
 	all.Queue(endSame, ids, sameAs)
