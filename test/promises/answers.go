@@ -32,7 +32,6 @@ func harmless() []Break {
 		{sabotage.SkipMark, "no mark is set before a login", []Bite{
 			{"internal/batch", "TestLoginIsRefusedOnceTheTestIsOver", "a login was permitted"},
 			{"test/e2e", "TestKilledAfterTheLoginMark", "logins on"},
-			{"test/e2e", "TestPausedWorkerNeverLogsInLate", "logins on"},
 		}},
 		{sabotage.IgnoreMark, "a login is sent although its mark was refused", []Bite{
 			{"internal/probe", "TestMemberNeverLogsIn", "1 logins were permitted, the member says ok"},
