@@ -105,7 +105,10 @@ func (b *bench) sound(ctx context.Context, trials []trial) error {
 		t := once[i]
 		ran := b.test(ctx, t, "")
 		if ran.err != nil || !strings.Contains(ran.out, "--- PASS: "+printed(t.bite.Test)+" (") {
-			wrong[i] = fmt.Errorf("%s %s does not pass without a switch (%v):\n%s", t.bite.Package, t.bite.Test, ran.err, ran.out)
+			wrong[i] = fmt.Errorf("%s %s does not pass without a switch:\n%s", t.bite.Package, t.bite.Test, ran.out)
+			if ran.err != nil {
+				wrong[i] = fmt.Errorf("%w\n%w", wrong[i], ran.err)
+			}
 		}
 	})
 	return errors.Join(wrong...)

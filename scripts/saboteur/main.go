@@ -34,10 +34,12 @@ var errUnnoticed = errors.New("a promise was broken, and a test has not noticed"
 func run(ctx context.Context, args []string) error {
 	flags := flag.NewFlagSet("saboteur", flag.ContinueOnError)
 	quick := flags.Bool("quick", false, "only the tests that need neither servers nor whole binaries")
-	needs := flags.Bool("needs-servers", false, "run nothing; end with 0 if a test that was asked for needs servers")
+	needs := flags.Bool("needs-servers", false, "run nothing; print yes if a test that was asked for needs servers")
 	parallel := flags.Int("parallel", 2*runtime.NumCPU(), "how many tests run at once; most of them wait")
 	patience := flags.Duration("timeout", 2*time.Minute, "how long a test may take")
-	if err := flags.Parse(args); err != nil {
+	if err := flags.Parse(args); errors.Is(err, flag.ErrHelp) {
+		return nil
+	} else if err != nil {
 		return err
 	}
 	trials, err := chosen(flags.Args(), *quick)
@@ -46,9 +48,9 @@ func run(ctx context.Context, args []string) error {
 	}
 	if *needs {
 		if slices.ContainsFunc(trials, func(t trial) bool { return !t.bite.Quick() }) {
-			return nil
+			fmt.Println("yes")
 		}
-		return errors.New("no test needs servers")
+		return nil
 	}
 	dir, err := os.MkdirTemp("", "dialtone-sabotage-")
 	if err != nil {

@@ -60,7 +60,7 @@ func judge(t trial, ran ran) verdict {
 		return not("SURVIVED", "the test passed, and may not have come to what is broken")
 	case strings.Contains(ran.out, "panic: test timed out"):
 		return not("HANGS", "the test ran out of time, as it would for many a reason")
-	case strings.Contains(ran.out, "start the servers with scripts/services"):
+	case strings.Contains(ran.out, "scripts/services"):
 		return not("LACKS", "the servers are missing")
 	case !strings.Contains(ran.out, "--- FAIL: "+printed(t.bite.Test)+" ("):
 		return not("CRASHED", "the test did not come to its end")
