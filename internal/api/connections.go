@@ -10,6 +10,7 @@ import (
 	"dialtone/internal/batch"
 	"dialtone/internal/job"
 	"dialtone/internal/probe"
+	"dialtone/internal/sabotage"
 )
 
 // operations answers the routes of the document.
@@ -32,9 +33,9 @@ func (s operations) TestConnections(ctx context.Context, r wire.TestConnectionsR
 				Location: batchPath(b), PreferenceApplied: "respond-async", XBatchID: b.ID,
 			}}.VisitTestConnectionsResponse
 		}
-		body := wire.TestConnectionsResponse{Results: []wire.ConnectionResult{}, Count: len(results)}
+		body := wire.TestConnectionsResponse{Results: []wire.ConnectionResult{}, Count: sabotage.Swap(sabotage.CountNothing, len(results), 0)}
 		for i, result := range results {
-			one := wire.ConnectionResult{ID: entries[i].JobID, Status: wire.ConnectionResultStatusSuccess, Success: result.OK}
+			one := wire.ConnectionResult{ID: entries[i].JobID, Status: sabotage.Swap(sabotage.RenameStatus, wire.ConnectionResultStatusSuccess, "ok"), Success: result.OK}
 			if !result.OK {
 				one.Status = wire.ConnectionResultStatusFailed
 				one.ErrorCode, one.ErrorMsg = failure(result, false, x.language)
@@ -206,7 +207,7 @@ func (s *Server) wait(
 		return nil, true, nil
 	}
 	began := time.Now()
-	waiting, cancel := context.WithDeadline(ctx, until)
+	waiting, cancel := context.WithDeadline(ctx, sabotage.Swap(sabotage.StretchWait, until, until.Add(10*time.Second)))
 	waitErr := done(waiting, b.ID)
 	cancel()
 	if waitErr != nil && ctx.Err() != nil {

@@ -119,7 +119,11 @@ func TestWaitIsNeverEmptyHanded(t *testing.T) {
 				}
 				return passed()
 			}
+			began := time.Now()
 			r := b.do(t, ask{path: connection, body: body})
+			if took := time.Since(began); took > 8*time.Second {
+				t.Errorf("answered after %s, with a wait of 50 ms", took)
+			}
 			var got results
 			r.into(t, &got)
 			if r.status != http.StatusOK || got.Count != 2 || len(got.Results) != 2 {

@@ -4,6 +4,7 @@ import (
 	"strings"
 
 	"dialtone/internal/probe"
+	"dialtone/internal/sabotage"
 )
 
 // The DRS codes that we answer with for whole requests and jobs.
@@ -187,6 +188,9 @@ var verdictCodes = map[probe.Code]string{
 func drsCode(c probe.Code) string {
 	if c == probe.CodeOK {
 		return ""
+	}
+	if sabotage.On(sabotage.AlwaysBadCredentials) {
+		return codeCredentials
 	}
 	if code, ok := verdictCodes[c]; ok {
 		return code

@@ -32,6 +32,9 @@ func TestEveryVerdictHasItsCodeAndWords(t *testing.T) {
 		if !mapped || len(code) > 12 || !ours.MatchString(code) && !official.MatchString(code) {
 			t.Errorf("%s has the code %q", v.Code, code)
 		}
+		if got := drsCode(v.Code); got != code {
+			t.Errorf("%s is answered as %s, want %s", v.Code, got, code)
+		}
 		if other, twice := seen[code]; twice && ours.MatchString(code) {
 			t.Errorf("%s and %s share %s", v.Code, other, code)
 		}

@@ -7,6 +7,7 @@ import (
 
 	"dialtone/internal/batch"
 	"dialtone/internal/probe"
+	"dialtone/internal/sabotage"
 )
 
 // reportOf is the report of a test, or, for one that is not finished, that its
@@ -15,7 +16,7 @@ func reportOf(t batch.Test) probe.Report {
 	if t.Report != nil {
 		return *t.Report
 	}
-	return probe.Refused(probe.CodeDeadlineExceeded, t.Deadline)
+	return probe.Refused(sabotage.Swap(sabotage.ForgetUnfinishedEntry, probe.CodeDeadlineExceeded, probe.CodeTimeoutConnect), t.Deadline)
 }
 
 // failure gives error_code and error_msg of a result that is not ok.

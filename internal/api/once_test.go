@@ -132,7 +132,7 @@ func TestBadKeys(t *testing.T) {
 func TestRefusalKeepsNoKey(t *testing.T) {
 	t.Parallel()
 	b := start(t, api.Config{})
-	a := keyed(ask{path: connection, body: `{"jobs":[]}`}, "k")
+	a := keyed(ask{path: connection, body: strings.Replace(goodBody, "3306", "0", 1)}, "k")
 	if r := b.do(t, a); r.status != http.StatusBadRequest {
 		t.Fatalf("%d %s", r.status, r.body)
 	}

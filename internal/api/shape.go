@@ -14,6 +14,7 @@ import (
 	"github.com/getkin/kin-openapi/openapi3"
 
 	"dialtone/internal/probe"
+	"dialtone/internal/sabotage"
 )
 
 // shape is a schema of openapi.yaml made ready for checking. We check by
@@ -178,6 +179,9 @@ func (c *checker) object(s *shape, path string, v any) (any, bool) {
 		if property == nil {
 			property, at = s.extra, join(path, "?")
 		}
+		if property == nil && sabotage.On(sabotage.RefuseUnknownFields) {
+			c.add(s, "additionalProperties", at, "it is not known", "未知参数")
+		}
 		if property == nil {
 			continue
 		}
@@ -262,7 +266,7 @@ func (c *checker) text(s *shape, path string, v any) (any, bool) {
 		most := strconv.Itoa(s.maxLen)
 		c.add(s, "maxLength", path, "it is longer than "+most+" characters", "长度超过 "+most+" 个字符")
 	case s.pattern != nil && !s.pattern.MatchString(text):
-		c.add(s, "pattern", path, "it is not of the documented form", "不符合文档规定的格式")
+		c.add(s, "pattern", path, "it is not of the documented form"+sabotage.Swap(sabotage.QuoteValues, "", ": "+text), "不符合文档规定的格式")
 	}
 	return text, true
 }

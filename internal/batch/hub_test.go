@@ -155,7 +155,9 @@ func TestWaitEndsWithoutASignal(t *testing.T) {
 		store.done = map[string]bool{b.ID: true}
 		store.mu.Unlock()
 		begin := time.Now()
-		if err := hub.Wait(t.Context(), b.ID); err != nil {
+		patient, cancel := context.WithTimeout(t.Context(), time.Minute)
+		defer cancel()
+		if err := hub.Wait(patient, b.ID); err != nil {
 			t.Errorf("Wait = %v", err)
 		}
 		if took := time.Since(begin); took > time.Second {

@@ -9,6 +9,7 @@ import (
 	"sync"
 	"time"
 
+	"dialtone/internal/sabotage"
 	"dialtone/internal/secret"
 )
 
@@ -134,7 +135,7 @@ func (k *Keys) Hold(project, key, batchID string) (end func(ctx context.Context,
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), keyHold)
 		defer cancel()
 		var err error
-		if answer == nil {
+		if answer == nil || sabotage.On(sabotage.ForgetAnswer) {
 			err = k.store.ReleaseKey(ctx, project, key, k.holder)
 		} else {
 			err = k.store.AnswerKey(ctx, project, key, answer)

@@ -5,6 +5,8 @@ import (
 	"context"
 	"log/slog"
 	"time"
+
+	"dialtone/internal/sabotage"
 )
 
 // RelayConfig are the Relay's tunables.
@@ -54,7 +56,12 @@ func (r *Relay) Run(ctx context.Context) error {
 // Tick looks once. Each step is on its own: one that fails is logged and tried
 // again at the next tick.
 func (r *Relay) Tick(ctx context.Context) {
-	r.end(ctx, "expired", func() ([]Completion, int, error) { return r.store.Expire(ctx, r.cfg.Page) })
+	if sabotage.On(sabotage.StopRelay) {
+		return
+	}
+	r.end(ctx, "expired", func() ([]Completion, int, error) {
+		return r.store.Expire(ctx, sabotage.Swap(sabotage.StopDeadlineSweep, r.cfg.Page, 0))
+	})
 	if r.queue == nil {
 		return
 	}
@@ -84,7 +91,7 @@ func (r *Relay) end(ctx context.Context, what string, step func() ([]Completion,
 // reclaim enqueues the tests of workers that died before a login.
 func (r *Relay) reclaim(ctx context.Context) {
 	tasks, err := r.store.Reclaim(ctx, r.cfg.MaxProbes, r.cfg.Page)
-	if err == nil && len(tasks) > 0 {
+	if err == nil && len(tasks) > 0 && !sabotage.On(sabotage.StopReclaim) {
 		r.observer.Swept("reclaimed", len(tasks))
 		err = r.queue.Enqueue(ctx, tasks)
 	}

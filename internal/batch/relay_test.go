@@ -52,17 +52,24 @@ func tickUntil(t *testing.T, r *batch.Relay, what string, done func() bool) {
 func (b *bench) claimed(login bool) (id string, task batch.Task) {
 	b.Helper()
 	id, tasks := b.submit(1, time.Minute)
-	lease := batch.NewID()
-	granted, err := b.store.Claim(b.Context(), []batch.Claim{{TestID: tasks[0].TestID, LeaseID: lease, Worker: "dead", Lease: 50 * time.Millisecond}})
-	if err != nil || len(granted) != 1 {
-		b.Fatalf("claim: %d granted, %v", len(granted), err)
-	}
-	if login {
-		if ok, err := b.store.MarkLogin(b.Context(), tasks[0].TestID, lease); err != nil || !ok {
-			b.Fatalf("mark login: %v, %v", ok, err)
+	for lease := 50 * time.Millisecond; ; lease *= 4 {
+		c := batch.Claim{TestID: tasks[0].TestID, LeaseID: batch.NewID(), Worker: "dead", Lease: lease}
+		granted, err := b.store.Claim(b.Context(), []batch.Claim{c})
+		if err != nil || len(granted) != 1 {
+			b.Fatalf("claim: %d granted, %v", len(granted), err)
 		}
+		if !login {
+			return id, tasks[0]
+		}
+		marked, err := b.store.MarkLogin(b.Context(), c.TestID, c.LeaseID)
+		if err != nil {
+			b.Fatalf("mark login: %v", err)
+		}
+		if marked {
+			return id, tasks[0]
+		}
+		// On a busy machine the lease was over before the mark: it is free again.
 	}
-	return id, tasks[0]
 }
 
 func TestRelayPutsLostTasksBack(t *testing.T) {

@@ -12,6 +12,7 @@ import (
 
 	"dialtone/internal/job"
 	"dialtone/internal/probe"
+	"dialtone/internal/sabotage"
 )
 
 // Request is a validated request, ready to be accepted.
@@ -258,7 +259,7 @@ func (s *Submitter) tests(b Batch, r Request, refused []probe.Code, networks []s
 // spare has a test wait for one that is the same, or for its project's share.
 func (s *Submitter) spare(t *Test, seen map[identity]string) {
 	id, ok := identify(t.Network, t.Target)
-	if first := seen[id]; ok && first != "" {
+	if first := seen[id]; ok && first != "" && !sabotage.On(sabotage.ProbeTwins) {
 		t.SameAs = first
 		return
 	}

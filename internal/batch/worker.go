@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"dialtone/internal/probe"
+	"dialtone/internal/sabotage"
 )
 
 // Prober makes one probe; *probe.Runner is one.
@@ -232,7 +233,7 @@ func (w *Worker) dropEnded(ctx context.Context) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	for _, p := range w.running {
-		if slices.Contains(ended, p.testID) {
+		if slices.Contains(ended, p.testID) && !sabotage.On(sabotage.IgnoreCancel) {
 			p.cancel(errEnded)
 		}
 	}

@@ -279,6 +279,9 @@ func TestCancelStopsAProbe(t *testing.T) {
 	b.prober.run = func(ctx context.Context, _ probe.Target) (probe.Report, error) {
 		close(begun)
 		<-ctx.Done()
+		if !errors.Is(ctx.Err(), context.Canceled) {
+			t.Errorf("the probe went on until its own end: %v", ctx.Err())
+		}
 		return probe.Report{}, context.Cause(ctx)
 	}
 	ctx, cancel := context.WithCancel(t.Context())

@@ -7,6 +7,8 @@ import (
 	"os"
 	"sync/atomic"
 	"time"
+
+	"dialtone/internal/sabotage"
 )
 
 // conn is what a driver gets instead of a socket. It has the methods of
@@ -19,7 +21,7 @@ type conn struct {
 
 // Read implements net.Conn, up to the edge's cap.
 func (c *conn) Read(b []byte) (int, error) {
-	left := c.edge.limits.ReadBytes - c.edge.in.Load()
+	left := sabotage.Swap(sabotage.UncapReads, c.edge.limits.ReadBytes, 1<<26) - c.edge.in.Load()
 	if left <= 0 {
 		c.edge.capped.Store(true)
 		c.edge.failed(&c.edge.seen.ReadErr, ErrReadCap)
@@ -92,7 +94,7 @@ func (c *conn) SetWriteDeadline(t time.Time) error { return c.raw.SetWriteDeadli
 
 // bound shortens a deadline to the edge's own.
 func (e *Edge) bound(t time.Time) time.Time {
-	if !e.deadline.IsZero() && (t.IsZero() || t.After(e.deadline)) {
+	if !e.deadline.IsZero() && (t.IsZero() || t.After(e.deadline)) && !sabotage.On(sabotage.FreeDrivers) {
 		return e.deadline
 	}
 	return t

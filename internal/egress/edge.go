@@ -13,6 +13,8 @@ import (
 	"sync/atomic"
 	"syscall"
 	"time"
+
+	"dialtone/internal/sabotage"
 )
 
 // dialMargin is what a dial or a look-up has less than its context, so that
@@ -188,7 +190,7 @@ func (e *Edge) refused(err error, port uint16) error {
 // connect makes one attempt at one address.
 func (e *Edge) connect(ctx context.Context, network, host string, ap netip.AddrPort) (net.Conn, error) {
 	dialer := net.Dialer{
-		Timeout:   e.limits.ConnectTimeout,
+		Timeout:   sabotage.Swap(sabotage.StretchConnect, e.limits.ConnectTimeout, time.Minute),
 		KeepAlive: -1, // no probe lives long enough
 		ControlContext: func(_ context.Context, _, address string, _ syscall.RawConn) error {
 			return e.atKernel(host, address)
@@ -212,6 +214,9 @@ func (e *Edge) connect(ctx context.Context, network, host string, ap netip.AddrP
 
 // atKernel judges the address that the kernel is about to use.
 func (e *Edge) atKernel(host, address string) error {
+	if sabotage.On(sabotage.SkipControl) {
+		return nil
+	}
 	ap, err := netip.ParseAddrPort(address)
 	if err != nil {
 		return &DeniedError{Class: ClassUnspecified}
@@ -221,7 +226,7 @@ func (e *Edge) atKernel(host, address string) error {
 
 // own takes a new socket into the edge's care.
 func (e *Edge) own(raw net.Conn, ap netip.AddrPort) (net.Conn, error) {
-	if err := raw.SetDeadline(e.deadline); err != nil {
+	if err := raw.SetDeadline(sabotage.Swap(sabotage.FreeSockets, e.deadline, time.Time{})); err != nil {
 		_ = raw.Close()
 		return nil, &DialError{Addr: ap, Err: err}
 	}
@@ -267,7 +272,7 @@ func (e *Edge) report(d Decision) {
 func (e *Edge) spend(used *int) bool {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	if *used >= e.limits.Dials {
+	if *used >= e.limits.Dials && !sabotage.On(sabotage.UnlimitDials) {
 		return false
 	}
 	*used++
@@ -315,7 +320,9 @@ func (e *Edge) end(why error) {
 		(*cancel)()
 	}
 	for socket := range e.sockets {
-		_ = socket.Close()
+		if !sabotage.On(sabotage.LeaveSocketsOpen) {
+			_ = socket.Close()
+		}
 	}
 	clear(e.sockets)
 }

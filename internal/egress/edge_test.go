@@ -429,6 +429,18 @@ func TestDeadlineIsForced(t *testing.T) {
 	})
 }
 
+// soon receives, but does not wait for ever.
+func soon[T any](t *testing.T, what string, from <-chan T) T {
+	t.Helper()
+	select {
+	case got := <-from:
+		return got
+	case <-time.After(5 * time.Second):
+		t.Fatalf("not within 5 s: %s", what)
+		panic("unreachable")
+	}
+}
+
 func TestCancelClosesEverySocket(t *testing.T) {
 	t.Parallel()
 	hungUp := make(chan struct{}, 3)
@@ -450,10 +462,10 @@ func TestCancelClosesEverySocket(t *testing.T) {
 	}
 	cancel()
 	for range 3 {
-		if err := <-read; !errors.Is(err, context.Canceled) {
+		if err := soon(t, "a read ends", read); !errors.Is(err, context.Canceled) {
 			t.Errorf("Read() = %v, want %v", err, context.Canceled)
 		}
-		<-hungUp
+		soon(t, "the other side hears of it", hungUp)
 	}
 }
 
@@ -481,7 +493,7 @@ func TestCloseEndsAllAndIsIdempotent(t *testing.T) {
 	if err := conns[0].Close(); err != nil {
 		t.Errorf("Close() of a connection = %v", err)
 	}
-	<-hungUp
+	soon(t, "the other side hears of it", hungUp)
 	if _, err := conns[0].Read(make([]byte, 1)); !errors.Is(err, net.ErrClosed) {
 		t.Errorf("Read() after Close = %v", err)
 	}
@@ -508,7 +520,7 @@ func TestCloseEndsAllAndIsIdempotent(t *testing.T) {
 	case <-time.After(5 * time.Second):
 		t.Error("a dial outlives its edge")
 	}
-	<-hungUp
+	soon(t, "a socket ends with its edge", hungUp)
 	if err := conns[1].Close(); err != nil {
 		t.Errorf("Close() of what the edge has closed = %v", err)
 	}

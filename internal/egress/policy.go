@@ -11,6 +11,8 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+
+	"dialtone/internal/sabotage"
 )
 
 // Mode says what a Policy does with what it denies.
@@ -168,14 +170,17 @@ func (p *Policy) enforces(v verdict) bool { return v.always || p.cfg.Mode != Mod
 // judge decides on an address that host, in canonical form, resolved to; host
 // is empty for a literal.
 func (p *Policy) judge(s Scope, host string, ap netip.AddrPort) verdict {
-	a, port := ap.Addr().Unmap(), ap.Port()
+	if sabotage.On(sabotage.DialAnything) {
+		return verdict{}
+	}
+	a, port := sabotage.Swap(sabotage.SkipUnmap, ap.Addr().Unmap(), ap.Addr()), ap.Port()
 	v := verdict{host: host, addr: netip.AddrPortFrom(a, port), always: true}
 	switch {
 	case a.Zone() != "":
 		v.class = ClassLinkLocal
 	case port == 0:
 		v.class = ClassPort
-	case p.own.has(a, port):
+	case p.own.has(a, port) && !sabotage.On(sabotage.SkipOwn):
 		v.class = ClassOwn
 	default:
 		v.class = p.ranges.never(a)

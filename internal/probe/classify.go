@@ -10,18 +10,19 @@ import (
 	"syscall"
 
 	"dialtone/internal/egress"
+	"dialtone/internal/sabotage"
 )
 
 // classify is the one place that reads a prober's error. Order of judgement:
 // our policy, then what the prober or the server said, then the certificate's
 // verdict, then what the edge saw of the dial, the time and the bytes.
 func classify(ctx context.Context, err error, s *Session, seen egress.Evidence) (Code, Phase) {
-	if err == nil {
+	if err == nil || sabotage.On(sabotage.FailureIsSuccess) {
 		return CodeOK, ""
 	}
 	code, phase := judge(ctx, err, s, seen)
 	now := s.trace.phase()
-	if phase == "" {
+	if phase == "" && !sabotage.On(sabotage.WrongPhase) {
 		phase = code.Verdict().Phase
 	}
 	switch {

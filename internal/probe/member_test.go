@@ -2,6 +2,7 @@ package probe_test
 
 import (
 	"context"
+	"net"
 	"net/netip"
 	"testing"
 	"time"
@@ -69,7 +70,7 @@ func TestMemberNeverLogsIn(t *testing.T) {
 // would allow it to a caller.
 func TestForbiddenMember(t *testing.T) {
 	t.Parallel()
-	trap := probetest.Serve(t, nil)
+	trap := probetest.Serve(t, func(*probetest.Server, net.Conn) {})
 	seed := quiet(t)
 	policy := probetest.Only(t, netip.MustParseAddrPort(seed.String()))
 	member := probe.Member{Address: probe.Address{Host: "127.0.0.1", Port: trap.Addr.Port()}}

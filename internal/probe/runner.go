@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"dialtone/internal/egress"
+	"dialtone/internal/sabotage"
 )
 
 // RunnerConfig are the Runner's tunables.
@@ -85,7 +86,7 @@ func (r *Runner) Run(ctx context.Context, t Target) (Report, error) {
 		report.Evidence.Facts = materialFacts(err, newScrubber(&t)())
 		return report, nil
 	}
-	probeCtx, cancel := context.WithTimeout(ctx, r.cfg.Timeout)
+	probeCtx, cancel := context.WithTimeout(ctx, sabotage.Swap(sabotage.StretchProbe, r.cfg.Timeout, 3*r.cfg.Timeout))
 	defer cancel()
 
 	run := run{runner: r, prober: prober, target: &t, material: material, gate: &loginGate{}, start: start}
@@ -104,7 +105,9 @@ func (r *Runner) Run(ctx context.Context, t Target) (Report, error) {
 }
 
 // Retryable says whether another attempt may help and do no harm.
-func (r Report) Retryable() bool { return !r.LoginSent && r.Code.Verdict().Retry }
+func (r Report) Retryable() bool {
+	return (!r.LoginSent || sabotage.On(sabotage.RetryLogin)) && r.Code.Verdict().Retry
+}
 
 // run is one test in progress.
 type run struct {
@@ -161,14 +164,16 @@ func (r *run) one(ctx context.Context, address Address, login bool, left int) (R
 	}
 	start := time.Now()
 	s := r.open(ctx, address, r.gate)
-	s.Login = login
+	s.Login = login || sabotage.On(sabotage.LoginEverywhere)
 	code, phase, seen := r.try(ctx, s, r.prober.Probe)
 	rows, evidence := s.trace.finish(phase, code)
 	if forbidden(code, seen) {
 		r.deny(ctx, start)
 		return denied(rows), nil
 	}
-	addEdge(&evidence, r.target, seen, code)
+	if !sabotage.On(sabotage.DropEvidence) {
+		addEdge(&evidence, r.target, seen, code)
+	}
 	return Report{Code: code, Phase: phase, Phases: rows, Evidence: evidence}, s.trace.cluster
 }
 
@@ -205,7 +210,7 @@ func forbidden(code Code, seen egress.Evidence) bool {
 // it, a look-up perhaps, is hidden; what takes longer shows in steps.
 func (r *run) deny(ctx context.Context, start time.Time) {
 	step := r.runner.cfg.Denial
-	if step <= 0 {
+	if step <= 0 || sabotage.On(sabotage.DenyAtOnce) {
 		return
 	}
 	timer := time.NewTimer(step - time.Since(start)%step)

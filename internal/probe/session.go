@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"dialtone/internal/egress"
+	"dialtone/internal/sabotage"
 	"dialtone/internal/secret"
 )
 
@@ -49,7 +50,8 @@ func (s *Session) Warn(p Phase, code Code) { s.trace.warn(p, code) }
 // calls give the first answer again, so a driver's hooks may overlap.
 func (s *Session) BeforeLogin(ctx context.Context) error {
 	s.trace.enter(PhaseLogin)
-	return s.gate.pass(ctx, s.Target.BeforeLogin)
+	err := s.gate.pass(ctx, s.Target.BeforeLogin)
+	return sabotage.Swap(sabotage.IgnoreMark, err, nil)
 }
 
 // note changes the evidence.
@@ -84,6 +86,9 @@ func (s *Session) Fact(name, value string) {
 func (s *Session) printable(text string) string {
 	if text == "" {
 		return ""
+	}
+	if sabotage.On(sabotage.SkipScrub) {
+		return text
 	}
 	return s.scrubber().Scrub(text)
 }

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"dialtone/internal/batch"
+	"dialtone/internal/sabotage"
 
 	"github.com/hibiken/asynq"
 	"github.com/redis/go-redis/v9"
@@ -124,7 +125,7 @@ func (p *Producer) send(ctx context.Context, tasks []batch.Task) ([]batch.Task, 
 			options = append(options, asynq.ProcessAt(time.Now().Add(t.After+time.Second-1).Truncate(time.Second)))
 		}
 		before := len(rec.calls)
-		_, err = client.EnqueueContext(ctx, asynq.NewTask(taskType, []byte(taskID(t))), options...)
+		_, err = client.EnqueueContext(ctx, asynq.NewTask(taskType, []byte(sabotage.Swap(sabotage.QueueEndpoint, taskID(t), taskID(t)+" on "+t.Network))), options...)
 		switch {
 		case errors.Is(err, asynq.ErrTaskIDConflict):
 			there = append(there, t)

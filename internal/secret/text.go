@@ -8,6 +8,8 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+
+	"dialtone/internal/sabotage"
 )
 
 // redacted is what every way of printing a Text yields.
@@ -51,7 +53,7 @@ func (t Text) String() string {
 	if t.value == nil {
 		return ""
 	}
-	return redacted
+	return sabotage.Swap(sabotage.PrintSecrets, redacted, *t.value)
 }
 
 // GoString redacts %#v.

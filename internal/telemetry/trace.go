@@ -21,6 +21,7 @@ import (
 
 	"dialtone/internal/batch"
 	"dialtone/internal/probe"
+	"dialtone/internal/sabotage"
 	"dialtone/internal/secret"
 )
 
@@ -214,6 +215,9 @@ func (t *Tracer) Probe(ctx context.Context, c batch.Claimed, r probe.Report) {
 			attribute.String("dialtone.owner", string(r.Code.Verdict().Owner)),
 			attribute.Int("dialtone.attempts", r.Attempts),
 		))
+	if sabotage.On(sabotage.TraceSecret) {
+		span.SetAttributes(attribute.String("dialtone.password", c.Target.Password.Reveal()))
+	}
 	if r.Code.Verdict().Owner == probe.OwnerService {
 		// A database that refuses is a good answer; trouble of ours is not.
 		span.SetStatus(codes.Error, "")

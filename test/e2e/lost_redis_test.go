@@ -15,6 +15,7 @@ func TestRedisThatLosesEverything(t *testing.T) {
 	t.Parallel()
 	s := system.Start(t, system.Options{Env: []string{
 		"DIALTONE_JOBS=any", "DIALTONE_WORKER_CONCURRENCY=1", "DIALTONE_PROBE_TIMEOUT=1s", "DIALTONE_CONNECT_TIMEOUT=500ms", "DIALTONE_WORKER_ATTEMPTS=1",
+		"DIALTONE_WAIT=30s",
 	}})
 	pit := system.Tarpit(t)
 	var entries []system.Entry

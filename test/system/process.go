@@ -14,6 +14,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"dialtone/internal/sabotage"
 )
 
 // Process is one running binary.
@@ -56,6 +58,9 @@ func LaunchAt(t *testing.T, path string, env []string, args ...string) *Process 
 	p := &Process{Name: filepath.Base(path), done: make(chan struct{})}
 	p.cmd = exec.Command(path, args...)
 	p.cmd.Env = append([]string{"PATH=" + os.Getenv("PATH"), "HOME=" + t.TempDir()}, env...)
+	if sabotage.Built {
+		p.cmd.Env = append(p.cmd.Env, "DIALTONE_SABOTAGE="+os.Getenv("DIALTONE_SABOTAGE"))
+	}
 	p.cmd.Stdout, p.cmd.Stderr = p, p
 	if err := p.cmd.Start(); err != nil {
 		t.Fatalf("start %s: %v", p.Name, err)

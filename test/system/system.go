@@ -26,6 +26,7 @@ import (
 	"github.com/redis/go-redis/v9"
 
 	"dialtone/internal/queue"
+	"dialtone/internal/sabotage"
 	"dialtone/internal/secret"
 )
 
@@ -62,26 +63,41 @@ func Main(m *testing.M) {
 }
 
 func buildAndRun(m *testing.M) (int, error) {
-	dir, err := os.MkdirTemp("", "dialtone-e2e-")
-	if err != nil {
-		return 0, err
-	}
-	defer os.RemoveAll(dir)
-	binaries = dir
 	found, err := exec.Command("go", "list", "-m", "-f", "{{.Dir}}", "dialtone").Output()
 	if err != nil {
 		return 0, fmt.Errorf("find the module: %w", err)
 	}
 	root = strings.TrimSpace(string(found))
-	build := exec.Command("go", "build", "-o", dir+string(filepath.Separator), "./cmd/...")
-	build.Dir = root
-	if out, err := build.CombinedOutput(); err != nil {
-		return 0, fmt.Errorf("build the binaries: %w\n%s", err, out)
+	if binaries = os.Getenv("DIALTONE_TEST_PROGRAMS"); binaries == "" { // scripts/sabotage has built them
+		dir, err := os.MkdirTemp("", "dialtone-e2e-")
+		if err != nil {
+			return 0, err
+		}
+		defer os.RemoveAll(dir)
+		if err := build(dir); err != nil {
+			return 0, err
+		}
+		binaries = dir
 	}
 	if err := together(); err != nil {
 		return 0, err
 	}
 	return m.Run(), nil
+}
+
+// build makes the binaries as this one was made, with the switches of
+// test/promises or without.
+func build(dir string) error {
+	args := []string{"build", "-o", dir + string(filepath.Separator)}
+	if sabotage.Built {
+		args = append(args, "-tags", "sabotage")
+	}
+	cmd := exec.Command("go", append(args, "./cmd/...")...)
+	cmd.Dir = root
+	if out, err := cmd.CombinedOutput(); err != nil {
+		return fmt.Errorf("build the binaries: %w\n%s", err, out)
+	}
+	return nil
 }
 
 // together runs more tests at once than there are cores, unless the caller has

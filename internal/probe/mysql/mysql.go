@@ -33,6 +33,7 @@ import (
 	"github.com/go-sql-driver/mysql"
 
 	"dialtone/internal/probe"
+	"dialtone/internal/sabotage"
 )
 
 // Config are the prober's tunables.
@@ -105,7 +106,9 @@ func (a *attempt) run(ctx context.Context, c *mysql.Config) error {
 		return err
 	}
 	// The driver says goodbye (COM_QUIT) when it is closed.
-	defer func() { _ = conn.Close() }()
+	if !sabotage.On(sabotage.HangUpWithoutGoodbye) {
+		defer func() { _ = conn.Close() }()
+	}
 	a.session.Enter(probe.PhaseSession)
 	statements, ok := conn.(driver.ExecerContext)
 	if !ok {

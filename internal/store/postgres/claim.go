@@ -11,6 +11,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"dialtone/internal/batch"
+	"dialtone/internal/sabotage"
 	"dialtone/internal/store/record"
 )
 
@@ -122,7 +123,7 @@ func (s *Store) claimFree(ctx context.Context, claims []batch.Claim, ids []strin
 		return err
 	})
 	for _, c := range claims {
-		all.Queue(claimFree, c.TestID, c.LeaseID, c.Lease, c.Worker).Query(s.take(g))
+		all.Queue(sabotage.Edit(sabotage.ClaimAfterLogin, claimFree, "and t.login_at is null", ""), c.TestID, c.LeaseID, c.Lease, c.Worker).Query(s.take(g))
 	}
 	return suspects, s.pool.SendBatch(ctx, &all).Close()
 }
@@ -134,7 +135,12 @@ func (s *Store) claimGuarded(ctx context.Context, claims []batch.Claim, suspects
 	all.Queue(lockPeers, suspects)
 	for _, c := range claims {
 		if l := c.Limits; slices.Contains(suspects, c.TestID) {
-			all.Queue(claimTest, c.TestID, c.LeaseID, c.Lease, c.Worker, l.Refusals, l.RefusalWindow, l.RepeatAfter, l.EndpointProbes).Query(s.take(g))
+			claim := sabotage.Edit(sabotage.ClaimAfterLogin, claimTest, "and t.login_at is null", "")
+			claim = sabotage.Edit(sabotage.SkipLedger, claim, "$5::integer > 0 and not t.force", "false")
+			claim = sabotage.Edit(sabotage.SkipAccountSlot, claim, "n.busy", "false")
+			claim = sabotage.Edit(sabotage.SkipEndpointSlot, claim, "n.running >= $8", "false")
+			claim = sabotage.Edit(sabotage.ForgetCredential, claim, "o.credential = any(t.credentials)", "false")
+			all.Queue(claim, c.TestID, c.LeaseID, c.Lease, c.Worker, l.Refusals, l.RefusalWindow, l.RepeatAfter, l.EndpointProbes).Query(s.take(g))
 		}
 	}
 	return s.pool.SendBatch(ctx, &all).Close()
@@ -171,13 +177,15 @@ func (s *Store) MarkLogin(ctx context.Context, testID, leaseID string) (bool, er
 // the commit their rows are locked, so that nobody else can take them.
 func (s *Store) MarkLogins(ctx context.Context, marks []batch.LoginMark) ([]string, error) {
 	sorted := slices.SortedFunc(slices.Values(marks), func(a, b batch.LoginMark) int { return cmp.Compare(a.TestID, b.TestID) })
+	mark := sabotage.Edit(sabotage.MarkWithoutLease, markLogin, "t.lease_until > clock_timestamp()", "true")
+	mark = sabotage.Edit(sabotage.MarkTwice, mark, " and t.login_at is null", "")
 	var all pgx.Batch
 	var granted []string
 	for _, m := range sorted {
 		if !record.IsUUID(m.TestID) || !record.IsUUID(m.LeaseID) {
 			continue
 		}
-		all.Queue(markLogin, m.TestID, m.LeaseID).Query(func(rows pgx.Rows) error {
+		all.Queue(mark, m.TestID, m.LeaseID).Query(func(rows pgx.Rows) error {
 			inForce, err := pgx.CollectRows(rows, pgx.RowTo[bool])
 			if len(inForce) > 0 && inForce[0] {
 				granted = append(granted, m.LeaseID)
@@ -205,6 +213,7 @@ returning t.id, t.attempt, t.lane, t.network`
 // Release gives claims back: see batch.Claims.
 func (s *Store) Release(ctx context.Context, releases []batch.Release) ([]batch.Task, error) {
 	sorted := slices.SortedFunc(slices.Values(releases), func(a, b batch.Release) int { return cmp.Compare(a.TestID, b.TestID) })
+	release := sabotage.Edit(sabotage.ReleaseAfterLogin, releaseTest, " and t.login_at is null", "")
 	var all pgx.Batch
 	var tasks []batch.Task
 	for _, r := range sorted {
@@ -215,7 +224,7 @@ func (s *Store) Release(ctx context.Context, releases []batch.Release) ([]batch.
 		if r.HandBack {
 			uncounted = 1
 		}
-		all.Queue(releaseTest, r.TestID, r.LeaseID, r.After, uncounted).Query(func(rows pgx.Rows) error {
+		all.Queue(release, r.TestID, r.LeaseID, r.After, uncounted).Query(func(rows pgx.Rows) error {
 			got, err := pgx.CollectRows(rows, scanTask)
 			tasks = append(tasks, got...)
 			return err

@@ -10,6 +10,7 @@ import (
 
 	"dialtone/internal/batch"
 	"dialtone/internal/probe"
+	"dialtone/internal/sabotage"
 	"dialtone/internal/store/record"
 )
 
@@ -70,13 +71,16 @@ func (s *Store) Finish(ctx context.Context, reports []batch.Finish) (batch.Recor
 			return batch.Recorded{}, fmt.Errorf("finish: %w", err)
 		}
 		queueLogin(&all, f)
-		all.Queue(finishTest, f.TestID, report, f.LeaseID).Query(func(rows pgx.Rows) error {
+		finish := sabotage.Edit(sabotage.DropFencing, finishTest, "t.lease_id = $3", "$3 <> ''")
+		finish = sabotage.Edit(sabotage.OverwriteReport, finish, "(t.finished_at is null) is true and (t.lease_id = $3) is true", "$3::uuid is not null")
+		finish = sabotage.Edit(sabotage.KeepSecrets, finish, "sealed = null, ", "")
+		all.Queue(finish, f.TestID, report, f.LeaseID).Query(func(rows pgx.Rows) error {
 			got, err := pgx.CollectRows(rows, pgx.RowTo[string])
 			r.Accepted = append(r.Accepted, got...)
 			return err
 		})
 		if f.Report.Shareable() {
-			all.Queue(shareFailure, f.TestID, sharedFrom)
+			all.Queue(shareFailure, f.TestID, sabotage.Swap(sabotage.HideSharing, sharedFrom, "hidden"))
 		}
 		if f.Rest > 0 {
 			all.Queue(restPeers, f.TestID, f.Rest)
@@ -138,7 +142,9 @@ func endAll(ctx context.Context, tx pgx.Tx, endings []ending) ([]batch.Completio
 		if err != nil {
 			return nil, err
 		}
-		all.Queue(noteUnknown, e.testID, e.report.Code)
+		if !sabotage.On(sabotage.ForgetInterrupted) {
+			all.Queue(noteUnknown, e.testID, e.report.Code)
+		}
 		all.Queue(endTest, e.testID, report)
 	}
 	all.Queue(endSame, ids, sameAs)

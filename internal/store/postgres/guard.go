@@ -8,6 +8,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"dialtone/internal/batch"
+	"dialtone/internal/sabotage"
 	"dialtone/internal/store/record"
 )
 
@@ -167,7 +168,7 @@ func queueLogin(all *pgx.Batch, f batch.Finish) {
 func (s *Store) noteLateLogins(ctx context.Context, late []batch.Finish) error {
 	var all pgx.Batch
 	for _, f := range late {
-		if outcome, sent := record.LoginOutcome(f.Report); sent {
+		if outcome, sent := record.LoginOutcome(f.Report); sent && !sabotage.On(sabotage.ForgetLateReport) {
 			all.Queue(noteLate, f.LeaseID, outcome, f.Report.Code)
 		}
 	}

@@ -9,6 +9,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"dialtone/internal/batch"
+	"dialtone/internal/sabotage"
 	"dialtone/internal/store/record"
 )
 
@@ -58,7 +59,8 @@ func (s *Store) batchAnd(ctx context.Context, project, id, tests string, args ..
 	var of []batch.Test
 	var all pgx.Batch
 	all.Queue("begin isolation level repeatable read read only")
-	all.Queue(selectBatch, project, id).Query(func(rows pgx.Rows) (err error) {
+	look := sabotage.Edit(sabotage.ReadOtherProjects, selectBatch, "b.project = $1", "$1 <> ''")
+	all.Queue(look, project, id).Query(func(rows pgx.Rows) (err error) {
 		found, err = pgx.CollectRows(rows, scanBatch)
 		return err
 	})

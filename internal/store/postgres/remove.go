@@ -4,6 +4,8 @@ import (
 	"context"
 	"fmt"
 	"time"
+
+	"dialtone/internal/sabotage"
 )
 
 // Each batch is chosen of which those before it leave room, so the first always
@@ -27,7 +29,7 @@ select count(*), coalesce(sum(g.total), 0) from gone g`
 
 // RemoveBatches removes batches that are old: see batch.Remover.
 func (s *Store) RemoveBatches(ctx context.Context, age time.Duration, limit int) (batches, tests int, err error) {
-	if err := s.pool.QueryRow(ctx, removeBatches, age, limit).Scan(&batches, &tests); err != nil {
+	if err := s.pool.QueryRow(ctx, sabotage.Edit(sabotage.RemoveOpenBatches, removeBatches, "where b.finished_at <", "where b.created_at <"), age, limit).Scan(&batches, &tests); err != nil {
 		return 0, 0, fmt.Errorf("remove batches: %w", translate(err))
 	}
 	return batches, tests, nil

@@ -9,6 +9,7 @@ import (
 
 	"dialtone/internal/batch"
 	"dialtone/internal/probe"
+	"dialtone/internal/sabotage"
 	"dialtone/internal/store/record"
 )
 
@@ -169,7 +170,7 @@ returning t.id, t.attempt, t.lane, t.network`
 
 // Reclaim ends leases that ran out before a login: see batch.Sweeper.
 func (s *Store) Reclaim(ctx context.Context, maxProbes, limit int) ([]batch.Task, error) {
-	tasks, err := collect(ctx, s.pool, scanTask, reclaimTests, limit, maxProbes)
+	tasks, err := collect(ctx, s.pool, scanTask, sabotage.Edit(sabotage.ReclaimAfterLogin, reclaimTests, " and c.login_at is null", ""), limit, maxProbes)
 	if err != nil {
 		return nil, fmt.Errorf("reclaim tests: %w", err)
 	}

@@ -15,6 +15,7 @@ import (
 
 	"dialtone/internal/batch"
 	"dialtone/internal/probe"
+	"dialtone/internal/sabotage"
 	"dialtone/internal/secret"
 )
 
@@ -126,7 +127,7 @@ func LoginOutcome(r probe.Report) (Outcome, bool) {
 	}
 	switch r.Code {
 	case probe.CodeAuthFailed, probe.CodeAccountLocked:
-		return Refused, true
+		return sabotage.Swap(sabotage.ForgetRefusals, Refused, Passed), true
 	case probe.CodeTimeoutHandshake, probe.CodeConnectionLost, probe.CodeServerError, probe.CodePeerAbusive, probe.CodeProtocolMismatch,
 		probe.CodeTimeoutNoReply, probe.CodeClosedNoReply, probe.CodeInterrupted, probe.CodeDeadlineExceeded, probe.CodeInternal:
 		if r.Phase == probe.PhaseSession || r.Phase == probe.PhaseTopology {

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"dialtone/internal/batch"
+	"dialtone/internal/sabotage"
 	"dialtone/internal/store/record"
 )
 
@@ -112,7 +113,9 @@ update tests
 func (s *Store) MarkLogin(ctx context.Context, testID, leaseID string) (bool, error) {
 	var marked int64
 	err := s.write(ctx, func(tx *sql.Tx, now int64) error {
-		done, err := tx.ExecContext(ctx, markLogin, testID, leaseID, now)
+		mark := sabotage.Edit(sabotage.MarkWithoutLease, markLogin, " and lease_until > ?3", "")
+		mark = sabotage.Edit(sabotage.MarkTwice, mark, " and login_at is null", "")
+		done, err := tx.ExecContext(ctx, mark, testID, leaseID, now)
 		if err != nil {
 			return translate(err)
 		}
@@ -141,7 +144,8 @@ func (s *Store) Release(ctx context.Context, releases []batch.Release) ([]batch.
 			if r.HandBack {
 				uncounted = 1
 			}
-			got, err := collect(ctx, tx, scanTask, releaseTest, r.TestID, r.LeaseID, r.After.Microseconds(), uncounted, now)
+			release := sabotage.Edit(sabotage.ReleaseAfterLogin, releaseTest, " and login_at is null", "")
+			got, err := collect(ctx, tx, scanTask, release, r.TestID, r.LeaseID, r.After.Microseconds(), uncounted, now)
 			if err != nil {
 				return err
 			}

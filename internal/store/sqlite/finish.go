@@ -7,6 +7,7 @@ import (
 
 	"dialtone/internal/batch"
 	"dialtone/internal/probe"
+	"dialtone/internal/sabotage"
 	"dialtone/internal/store/record"
 )
 
@@ -46,12 +47,15 @@ func endTest(
 	if err != nil {
 		return false, nil, err
 	}
-	if leaseID == nil {
+	if leaseID == nil && !sabotage.On(sabotage.ForgetInterrupted) {
 		if _, err := tx.ExecContext(ctx, noteUnknown, testID, string(report.Code)); err != nil {
 			return false, nil, translate(err)
 		}
 	}
-	of, err := collect(ctx, tx, scanFinished, finishTest, testID, now, encoded, leaseID)
+	finish := sabotage.Edit(sabotage.DropFencing, finishTest, "lease_id = ?4", "?4 <> ''")
+	finish = sabotage.Edit(sabotage.OverwriteReport, finish, "finished_at is null and (?4 is null or lease_id = ?4)", "(?4 is null or true)")
+	finish = sabotage.Edit(sabotage.KeepSecrets, finish, "sealed = null, ", "")
+	of, err := collect(ctx, tx, scanFinished, finish, testID, now, encoded, leaseID)
 	if err != nil || len(of) == 0 {
 		return false, nil, err
 	}
@@ -113,7 +117,7 @@ func finishOne(ctx context.Context, tx *sql.Tx, now int64, f batch.Finish, r *ba
 	r.Accepted = append(r.Accepted, f.TestID)
 	if f.Report.Shareable() {
 		report := f.Report
-		report.SharedFrom = f.TestID
+		report.SharedFrom = sabotage.Swap(sabotage.HideSharing, f.TestID, "")
 		complete, err := endLike(ctx, tx, now, waitingFor, f.TestID, report)
 		if err != nil {
 			return err

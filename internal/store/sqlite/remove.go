@@ -5,6 +5,8 @@ import (
 	"database/sql"
 	"fmt"
 	"time"
+
+	"dialtone/internal/sabotage"
 )
 
 // Each batch is chosen of which those before it leave room, so the first always
@@ -25,7 +27,7 @@ func (s *Store) RemoveBatches(ctx context.Context, age time.Duration, limit int)
 		gone, err := collect(ctx, tx, func(r row) (total int, err error) {
 			err = r.Scan(&total)
 			return total, err
-		}, removeBatches, now-age.Microseconds(), limit)
+		}, sabotage.Edit(sabotage.RemoveOpenBatches, removeBatches, "finished_at is not null and finished_at < ?1", "created_at < ?1"), now-age.Microseconds(), limit)
 		batches = len(gone)
 		for _, total := range gone {
 			tests += total

@@ -9,6 +9,7 @@ import (
 
 	"dialtone/internal/batch"
 	"dialtone/internal/probe"
+	"dialtone/internal/sabotage"
 	"dialtone/internal/store/record"
 )
 
@@ -125,7 +126,9 @@ returning id, attempt, lane, network`
 // Reclaim ends leases that ran out before a login: see batch.Sweeper.
 func (s *Store) Reclaim(ctx context.Context, maxProbes, limit int) ([]batch.Task, error) {
 	now := time.Now().UnixMicro()
-	tasks, err := s.sweep(ctx, "select 1 from tests where "+lapsed+" and probes < ?2 limit 1", []any{now, maxProbes}, reclaimTests, []any{now, maxProbes, limit})
+	look := sabotage.Edit(sabotage.ReclaimAfterLogin, "select 1 from tests where "+lapsed+" and probes < ?2 limit 1", " and login_at is null", "")
+	reclaim := sabotage.Edit(sabotage.ReclaimAfterLogin, reclaimTests, " and login_at is null", "")
+	tasks, err := s.sweep(ctx, look, []any{now, maxProbes}, reclaim, []any{now, maxProbes, limit})
 	if err != nil {
 		return nil, fmt.Errorf("reclaim tests: %w", err)
 	}

@@ -18,6 +18,7 @@ func sweeping() []contract {
 		{"interrupt/on the last probe", interruptLastProbe},
 		{"interrupt/not a lease in force", interruptNotInForce},
 		{"reclaim/before a login", reclaimBeforeLogin},
+		{"reclaim/not after a login", reclaimNotAfterLogin},
 		{"strays/once in each age", straysOnce},
 		{"strays/only what nobody has", straysOnlyIdle},
 		{"strays/oldest deadline first, up to the limit", straysPages},
@@ -183,6 +184,17 @@ func reclaimBeforeLogin(e env) {
 		e.Errorf("MarkLogin() of the reclaimed lease = %v, %v", marked, err)
 	}
 	e.mustClaim(c.ID, long)
+}
+
+func reclaimNotAfterLogin(e env) {
+	b, tests := e.create(1)
+	c := e.lapsedAfterLogin(tests[0].ID)
+	if tasks, err := e.Reclaim(e.Context(), 3, 10); err != nil || len(tasks) != 0 {
+		e.Errorf("Reclaim() after a login = %v, %v; want none", tasks, err)
+	}
+	if got := e.readTest(b, c.ID); got.State() != batch.Running || got.Attempt != 1 {
+		e.Errorf("a test whose login is out is %s, attempt %d", got.State(), got.Attempt)
+	}
 }
 
 func straysOnce(e env) {
