@@ -11,6 +11,7 @@ import (
 	"fmt"
 	"net"
 	"net/http"
+	"net/url"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -95,6 +96,9 @@ func together() error {
 // Root is the directory of the module.
 func Root() string { return root }
 
+// Binary is where one of our programs lies.
+func Binary(name string) string { return filepath.Join(binaries, name) }
+
 // Need gives an environment variable of scripts/services, and skips the test
 // without it; in CI that is a failure.
 func Need(t *testing.T, name string) string {
@@ -141,9 +145,12 @@ type System struct {
 	Client *http.Client
 	// AuthFile is the list of callers.
 	AuthFile string
+	// Token is the calls' own. Default: the constant.
+	Token string
 
 	dir    string
 	env    []string
+	byFile bool
 	redis  *queue.Redis
 	number int // of the Redis database
 }
@@ -157,6 +164,11 @@ type Options struct {
 	// Postgres (a DSN) and Redis (an address) are servers of the test's own.
 	// Default: those of scripts/services.
 	Postgres, Redis string
+	// RedisPassword is the one of that Redis.
+	RedisPassword string
+	// SecretsByFile gives secrets to the binaries in files, instead of in their
+	// environment.
+	SecretsByFile bool
 }
 
 // Start starts everything and waits until it is ready.
@@ -173,7 +185,7 @@ func Start(t *testing.T, o Options) *System {
 // Prepare makes everything that api and workers need, and starts neither.
 func Prepare(t *testing.T, o Options) *System {
 	t.Helper()
-	s := &System{T: t, dir: t.TempDir(), Client: &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: 32}}}
+	s := &System{T: t, dir: t.TempDir(), byFile: o.SecretsByFile, Client: &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: 32}}}
 	if o.Postgres == "" {
 		o.Postgres = Need(t, "DIALTONE_TEST_POSTGRES_DSN")
 	}
@@ -181,7 +193,7 @@ func Prepare(t *testing.T, o Options) *System {
 		o.Redis = Need(t, "DIALTONE_TEST_REDIS_ADDR")
 	}
 	s.database(o.Postgres)
-	s.queue(o.Redis, s.reserve(o.Postgres))
+	s.queue(o.Redis, o.RedisPassword, s.reserve(o.Postgres))
 	s.files()
 	s.env = append(s.env, o.Env...)
 	Run(t, s.env, "dialtone", "migrate")
@@ -213,22 +225,25 @@ func (s *System) database(admin string) {
 	// The store has an address of its own: what it is reached at is denied to
 	// every probe, and the same server is a target of the tests.
 	s.Postgres = NewForward(s.T, net.JoinHostPort(cfg.Host, strconv.Itoa(int(cfg.Port))))
-	s.DSN = fmt.Sprintf("postgres://%s:%s@%s/%s?sslmode=disable", cfg.User, cfg.Password, s.Postgres.Addr, name)
+	s.DSN = fmt.Sprintf("postgres://%s@%s/%s?sslmode=disable", url.UserPassword(cfg.User, cfg.Password), s.Postgres.Addr, name)
 }
 
 // queue takes an empty Redis database that no other system has, whichever test
 // binary started it.
-func (s *System) queue(addr string, number int) {
+func (s *System) queue(addr, password string, number int) {
 	s.T.Helper()
 	var err error
-	if s.redis, err = queue.Connect(queue.Config{URL: secret.New(fmt.Sprintf("redis://%s/%d", addr, number))}); err != nil {
+	if s.redis, err = queue.Connect(queue.Config{URL: secret.New(fmt.Sprintf("redis://%s/%d", addr, number)), Password: secret.New(password)}); err != nil {
 		s.T.Fatal(err)
 	}
 	s.T.Cleanup(func() { _ = s.redis.Close() })
 	s.FlushRedis()
 	s.Redis = NewForward(s.T, addr)
 	s.number = number
-	s.env = append(s.env, "DIALTONE_REDIS_URL="+s.RedisURL(s.Redis))
+	s.secret("DIALTONE_REDIS_URL", s.RedisURL(s.Redis))
+	if password != "" {
+		s.secret("DIALTONE_REDIS_PASSWORD", password)
+	}
 }
 
 // reserve takes the number of a Redis database until the test ends, by a lock
@@ -275,13 +290,22 @@ func (s *System) files() {
 access_keys:
   - {ak: %s, secret_file: %s, projects: ["%s"], roles: [drs_adm]}
 `, HashToken(Token), Project, HashToken(ForceToken), Project, HashToken(OtherToken), OtherProject, AccessKey, secretKey, Project))
+	s.secret("DIALTONE_POSTGRES_DSN", s.DSN)
 	s.env = append(s.env,
-		"DIALTONE_POSTGRES_DSN="+s.DSN,
 		"DIALTONE_KEYSET_FILE="+s.write("keyset.json", keyset),
 		"DIALTONE_AUTH_FILE="+s.AuthFile,
 		"DIALTONE_EGRESS_ALLOW_FILE="+s.write("allow-list", "127.0.0.0/8 1-65535 * *\n"),
 		"DIALTONE_EGRESS_LOCAL=allow",
 	)
+}
+
+// secret adds a setting that is a secret.
+func (s *System) secret(name, value string) {
+	s.T.Helper()
+	if s.byFile {
+		name, value = name+"_FILE", s.write(name, value)
+	}
+	s.env = append(s.env, name+"="+value)
 }
 
 // HashToken is a token as the list of callers has it.
