@@ -2,6 +2,7 @@ package canary_test
 
 import (
 	"context"
+	"crypto/tls"
 	"database/sql"
 	"net"
 	"strings"
@@ -27,6 +28,10 @@ type engine struct {
 	admit func(t *testing.T, user, password string) string
 	// refuse is the variable of a real server, whom every password is wrong for.
 	refuse string
+	// secured is the variable of a real server with TLS.
+	secured string
+	// encrypted serves one connection with TLS, where no real server does.
+	encrypted func(c net.Conn, config *tls.Config)
 	// hostile serves one connection up to the login, and answers that with the
 	// text.
 	hostile func(c net.Conn, say func() string)
@@ -47,42 +52,49 @@ func engines() []engine {
 		t.Helper()
 		return system.Serve(t, (&gaussdbtest.Server{User: user, Password: password, Database: "shop"}).Serve)
 	}
+	gaussTLS := func(c net.Conn, config *tls.Config) {
+		(&gaussdbtest.Server{User: "nobody", Password: "nothing", Database: "shop", TLS: config}).Serve(c)
+	}
 	return []engine{
-		{dbType: "mysql", database: "dt_login", admit: admitMariaDB, refuse: "DIALTONE_TEST_MARIADB_ADDR", hostile: hostileMySQL},
-		{dbType: "taurus", database: "dt_login", admit: admitMariaDB, refuse: "DIALTONE_TEST_MARIADB_ADDR", hostile: hostileMySQL},
-		{dbType: "postgresql", database: "dt_login", admit: admitPostgres, refuse: "DIALTONE_TEST_POSTGRES_ADDR", hostile: hostilePostgres},
+		{dbType: "mysql", database: "dt_login", secured: "DIALTONE_TEST_MARIADB_ADDR", admit: admitMariaDB, refuse: "DIALTONE_TEST_MARIADB_ADDR", hostile: hostileMySQL},
+		{dbType: "taurus", database: "dt_login", secured: "DIALTONE_TEST_MARIADB_ADDR", admit: admitMariaDB, refuse: "DIALTONE_TEST_MARIADB_ADDR", hostile: hostileMySQL},
+		{dbType: "postgresql", database: "dt_login", secured: "DIALTONE_TEST_POSTGRES_ADDR", admit: admitPostgres, refuse: "DIALTONE_TEST_POSTGRES_ADDR", hostile: hostilePostgres},
 		{dbType: "mongodb", database: "admin", admit: func(t *testing.T, user, password string) string {
 			t.Helper()
 			return mongodbtest.Start(t, &mongodbtest.Server{Users: []mongodbtest.User{{Database: "admin", Name: user, Password: password}}}).Addr
-		}, refuse: "DIALTONE_TEST_MONGODB_ADDR", hostile: hostileMongoDB},
-		{dbType: "kafka", admit: admitKafka, refuse: "DIALTONE_TEST_KAFKA_SASL_ADDR", hostile: hostileKafka, more: system.Entry{
+		}, refuse: "DIALTONE_TEST_MONGODB_ADDR", secured: "DIALTONE_TEST_MONGODB_TLS_ADDR", hostile: hostileMongoDB},
+		{dbType: "kafka", admit: admitKafka, refuse: "DIALTONE_TEST_KAFKA_SASL_ADDR", secured: "DIALTONE_TEST_KAFKA_SASL_SSL_ADDR", hostile: hostileKafka, more: system.Entry{
 			"kafka_security_config": system.Entry{"type": "SASL_PLAINTEXT", "sasl_mechanism": "PLAIN"},
 		}},
-		{dbType: "gaussdbv5", database: "shop", admit: gauss, hostile: hostileGaussDB},
-		{dbType: "gaussdbv5ha", database: "shop", admit: gauss, hostile: hostileGaussDB},
+		{dbType: "gaussdbv5", database: "shop", admit: gauss, encrypted: gaussTLS, hostile: hostileGaussDB},
+		{dbType: "gaussdbv5ha", database: "shop", admit: gauss, encrypted: gaussTLS, hostile: hostileGaussDB},
 		{dbType: "oracle", database: "shop", admit: func(t *testing.T, user, password string) string {
 			t.Helper()
 			return system.Serve(t, func(c net.Conn) {
 				(&oracletest.Server{User: user, Password: password, Service: "shop"}).Serve(t.Context(), c)
 			})
+		}, encrypted: func(c net.Conn, config *tls.Config) {
+			(&oracletest.Server{User: "nobody", Password: "nothing", Service: "shop", TLS: config}).Serve(context.Background(), c)
 		}, hostile: hostileOracle},
 		{dbType: "sqlserver", database: "shop", admit: func(t *testing.T, user, password string) string {
 			t.Helper()
 			return system.Serve(t, func(c net.Conn) {
 				_ = sqlservertest.Serve(c, sqlservertest.Config{User: user, Password: password, Database: "shop"})
 			})
+		}, encrypted: func(c net.Conn, config *tls.Config) {
+			_ = sqlservertest.Serve(c, sqlservertest.Config{User: "nobody", Password: "nothing", Database: "shop", TLS: config, Force: true})
 		}, hostile: hostileSQLServer},
 		{dbType: "cassandra", database: "shop", admit: func(t *testing.T, user, password string) string {
 			t.Helper()
 			server := &cassandratest.Server{User: user, Password: password, Authenticator: cassandratest.PasswordAuthenticator, Keyspace: "shop"}
 			return system.Serve(t, func(c net.Conn) { server.Serve(c, nil) })
-		}, refuse: "DIALTONE_TEST_CASSANDRA_ADDR", hostile: hostileCassandra},
+		}, refuse: "DIALTONE_TEST_CASSANDRA_ADDR", secured: "DIALTONE_TEST_CASSANDRA_TLS_ADDR", hostile: hostileCassandra},
 		{dbType: "redis", database: "0", admit: func(t *testing.T, user, password string) string {
 			t.Helper()
 			return system.Serve(t, (&redistest.Server{Users: map[string]string{user: password}}).Serve)
-		}, refuse: "DIALTONE_TEST_REDIS_ACL_ADDR", hostile: hostileRedis},
-		{dbType: "rediscluster", admit: redisList, refuse: "DIALTONE_TEST_REDIS_ACL_ADDR", hostile: hostileRedis},
-		{dbType: "gaussredis", database: "0", admit: redisList, refuse: "DIALTONE_TEST_REDIS_ACL_ADDR", hostile: hostileRedis},
+		}, refuse: "DIALTONE_TEST_REDIS_ACL_ADDR", secured: "DIALTONE_TEST_REDIS_TLS_ADDR", hostile: hostileRedis},
+		{dbType: "rediscluster", admit: redisList, refuse: "DIALTONE_TEST_REDIS_ACL_ADDR", secured: "DIALTONE_TEST_REDIS_TLS_ADDR", hostile: hostileRedis},
+		{dbType: "gaussredis", database: "0", admit: redisList, refuse: "DIALTONE_TEST_REDIS_ACL_ADDR", secured: "DIALTONE_TEST_REDIS_TLS_ADDR", hostile: hostileRedis},
 	}
 }
 
@@ -115,6 +127,18 @@ func (e engine) refusal(t *testing.T, user, other string) string {
 		return e.admit(t, user, other)
 	}
 	return system.Need(t, e.refuse)
+}
+
+// untrusted is the address of a server whose certificate is not that of the
+// authority in an entry.
+func (e engine) untrusted(t *testing.T) string {
+	t.Helper()
+	if e.secured != "" {
+		return system.Need(t, e.secured)
+	}
+	p := newPair(t, "canary server")
+	config := &tls.Config{Certificates: []tls.Certificate{{Certificate: [][]byte{p.cert.Raw}, PrivateKey: p.key}}, MinVersion: tls.VersionTLS12}
+	return system.Serve(t, func(c net.Conn) { e.encrypted(c, config) })
 }
 
 // admitMariaDB makes a user in the real MariaDB.

@@ -64,7 +64,8 @@ func (r *run) refusals(e engine) []sent {
 		{Entry: e.at(t, wrong, e.refusal(t, name, core())), engine: e.dbType, what: "wrong", code: "auth_failed"},
 		{Entry: entry("closed port", closedPort(t)), engine: e.dbType, what: "closed port", code: "connection_refused"},
 		{Entry: entry("name that does not resolve", "127.0.0.1:1"), engine: e.dbType, what: "name that does not resolve", code: "dns_not_found"},
-		{Entry: r.encrypted(e, entry("no TLS there", r.closing), "no TLS there"), engine: e.dbType, what: "no TLS there"},
+		{Entry: r.encrypted(e, entry("no TLS there", r.closing), "ca.pem", "no TLS there"), engine: e.dbType, what: "no TLS there"},
+		{Entry: r.encrypted(e, entry("not trusted", e.untrusted(t)), "rogue-ca.pem", "not trusted"), engine: e.dbType, what: "not trusted", code: "tls_cert_untrusted"},
 		{Entry: entry("silence", r.pit), engine: e.dbType, what: "silence"},
 		{Entry: entry("not a database", r.garbage), engine: e.dbType, what: "not a database"},
 	}
@@ -98,18 +99,19 @@ func closedPort(t *testing.T) string {
 	return net.JoinHostPort("127.0.0.1", strconv.Itoa(bound.Port))
 }
 
-// encrypted asks for TLS, with a key of the client's and a password.
-func (r *run) encrypted(e engine, made system.Entry, use string) system.Entry {
+// encrypted asks for TLS, with an authority of scripts/services to trust, a key
+// of the client's and a password.
+func (r *run) encrypted(e engine, made system.Entry, authority, use string) system.Entry {
 	r.t.Helper()
 	use = e.dbType + ", " + use
 	if e.dbType == "kafka" {
-		trust, _ := r.reg.authority(r.t, "KafkaSecurity.trust_store_key", use, pki(r.t, "ca.pem"))
+		trust, _ := r.reg.authority(r.t, "KafkaSecurity.trust_store_key", use, pki(r.t, authority))
 		return made.With(system.Entry{"kafka_security_config": system.Entry{
 			"type": "SASL_SSL", "sasl_mechanism": "PLAIN", "trust_store_key": trust, "trust_store_key_name": "trust.pem",
 			"trust_store_password": r.reg.draw("KafkaSecurity.trust_store_password", use, anything),
 		}})
 	}
-	text, sum := r.reg.authority(r.t, "TestEndPoint.ssl_cert_key", use, pki(r.t, "ca.pem"))
+	text, sum := r.reg.authority(r.t, "TestEndPoint.ssl_cert_key", use, pki(r.t, authority))
 	return made.With(system.Entry{
 		"ssl_link": true, "ssl_cert_key": text, "ssl_cert_name": "ca.pem", "ssl_cert_check_sum": sum,
 		"ssl_cert_password": r.reg.draw("TestEndPoint.ssl_cert_password", use, anything),
@@ -258,7 +260,7 @@ func (r *run) boasts() []sent {
 	p := newPair(t, password)
 	config := &tls.Config{Certificates: []tls.Certificate{{Certificate: [][]byte{p.cert.Raw}, PrivateKey: p.key}}, MinVersion: tls.VersionTLS12}
 	addr := system.Serve(t, func(c net.Conn) { _, _ = io.Copy(io.Discard, tls.Server(c, config)) })
-	made := r.encrypted(e, e.entry(t, addr, r.user(e), password), "certificate's name")
+	made := r.encrypted(e, e.entry(t, addr, r.user(e), password), "ca.pem", "certificate's name")
 	return append(all, sent{Entry: made, engine: e.dbType, what: "certificate's name"})
 }
 

@@ -52,7 +52,8 @@ func (s *stream) Write(b []byte) (int, error) {
 	return len(b), nil
 }
 
-// addFiles adds the files of a directory, but for those that skip names.
+// addFiles adds the files of a directory and their names, but for those that
+// skip names.
 func (p *place) addFiles(t *testing.T, dir string, skip ...string) {
 	t.Helper()
 	err := filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
@@ -64,6 +65,7 @@ func (p *place) addFiles(t *testing.T, dir string, skip ...string) {
 				return nil
 			}
 		}
+		p.add([]byte(path))
 		raw, err := os.ReadFile(path)
 		if err == nil {
 			p.add(raw)

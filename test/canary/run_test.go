@@ -79,7 +79,9 @@ func TestCanary(t *testing.T) {
 		s.do()
 		t.Logf("%7s  %s", time.Since(began).Round(100*time.Millisecond), s.name)
 	}
+	began := time.Now()
 	found := r.search()
+	t.Logf("%7s  search", time.Since(began).Round(100*time.Millisecond))
 	r.planted()
 	r.tell(found)
 }

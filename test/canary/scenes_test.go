@@ -182,7 +182,7 @@ func (r *run) clusters(all []engine) {
 			object["dbport"] = port
 		}
 		if e.dbType == "kafka" {
-			object["kafka_security_config"] = r.encrypted(e, made, "cluster call")["kafka_security_config"]
+			object["kafka_security_config"] = r.encrypted(e, made, "ca.pem", "cluster call")["kafka_security_config"]
 		}
 		objects = append(objects, object)
 	}

@@ -42,7 +42,7 @@ func (r *run) covered() {
 		}
 	}
 	for _, dbType := range dbTypes(t) {
-		for _, use := range []string{"right", "wrong", "closed port", "no TLS there", "silence", "not a database", "cancelled", "interrupted", "echo, "} {
+		for _, use := range []string{"right", "wrong", "closed port", "no TLS there", "not trusted", "silence", "not a database", "cancelled", "interrupted", "echo, "} {
 			if !slices.ContainsFunc(uses["TestEndPoint.db_password"], func(u string) bool { return strings.HasPrefix(u, dbType+", "+use) }) {
 				t.Errorf("%s was not tested with: %s", dbType, use)
 			}
