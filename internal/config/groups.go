@@ -31,7 +31,7 @@ type Admin struct {
 	AdminTLSCertFile string        `env:"DIALTONE_ADMIN_TLS_CERT_FILE" placeholder:"FILE" help:"Certificate of the admin listener, PEM, with its chain. Empty: plain HTTP."`
 	AdminTLSKeyFile  string        `env:"DIALTONE_ADMIN_TLS_KEY_FILE" placeholder:"FILE" help:"Private key of the admin listener's certificate, PEM."`
 	ShutdownDelay    time.Duration `env:"DIALTONE_SHUTDOWN_DELAY" default:"0s" help:"How long a stopping process is unready before it turns work away, a duration: the time that a load balancer needs to see it."`
-	Pprof            bool          `env:"DIALTONE_PPROF" default:"false" help:"Serve /debug/pprof on the admin listener. A heap dump holds secrets: only while it is needed, and never on an open address."`
+	Pprof            bool          `env:"DIALTONE_PPROF" default:"false" help:"Serve /debug/pprof on the admin listener: stacks, counts and times, no contents of memory. Only while it is needed, and never on an open address."`
 }
 
 // Postgres is the store.

@@ -97,16 +97,7 @@ func (s *Session) printable(text string) string {
 // first of them arrives. Certificates and stores are not among it: they are
 // long, and the other side is never given them.
 func newScrubber(t *Target) func() *secret.Scrubber {
-	const longestPassword = 1024
-	return sync.OnceValue(func() *secret.Scrubber {
-		var texts []secret.Text
-		for _, text := range t.SecretTexts() {
-			if len(text.Reveal()) <= longestPassword {
-				texts = append(texts, text)
-			}
-		}
-		return secret.NewScrubber(texts...)
-	})
+	return sync.OnceValue(func() *secret.Scrubber { return secret.NewScrubber(t.passwords()...) })
 }
 
 // loginGate lets the login mark be set once per test, whatever a driver does.

@@ -171,7 +171,22 @@ func (t Target) Join(s Secrets) Target {
 	return whole
 }
 
-// SecretTexts lists the secrets that are set, for scrubbing foreign texts.
+// passwords lists the secrets that are set, without certificates and stores.
+func (t *Target) passwords() []secret.Text {
+	fields := t.secretFields()
+	for _, name := range []string{"tls.certificate", "kafka.trust_store", "kafka.key_store"} {
+		delete(fields, name)
+	}
+	var all []secret.Text
+	for _, field := range fields {
+		if field.IsSet() {
+			all = append(all, *field)
+		}
+	}
+	return all
+}
+
+// SecretTexts lists the secrets that are set: none of them may be in a report.
 func (t Target) SecretTexts() []secret.Text {
 	var all []secret.Text
 	for _, field := range t.secretFields() {

@@ -10,7 +10,6 @@ import (
 	"time"
 
 	"dialtone/internal/sabotage"
-	"dialtone/internal/secret"
 )
 
 // CertificateError is a server certificate that the asked strictness refuses.
@@ -87,6 +86,7 @@ func (s *Session) verifyConnection(state tls.ConnectionState) error {
 	}
 	verdict := judgeCertificates(state.PeerCertificates, s.run.roots, s.Address.Host, time.Now())
 	evidence := describeTLS(state, mode, verdict)
+	evidence.clean(s.printable)
 	s.trace.note(func(e *Evidence) { e.TLS = evidence })
 	if code := verdict.modes.at(mode); code != CodeOK && !sabotage.On(sabotage.TrustAnyCertificate) {
 		s.trace.enter(PhaseTLS)
@@ -100,6 +100,7 @@ func (s *Session) verifyConnection(state tls.ConnectionState) error {
 	return nil
 }
 
+// describeTLS says what there was. Its texts are the server's, as they came.
 func describeTLS(state tls.ConnectionState, mode Verify, verdict certificateVerdict) *TLSEvidence {
 	leaf := state.PeerCertificates[0]
 	names := append([]string(nil), leaf.DNSNames...)
@@ -110,24 +111,28 @@ func describeTLS(state tls.ConnectionState, mode Verify, verdict certificateVerd
 	return &TLSEvidence{
 		Version: tls.VersionName(state.Version), Cipher: tls.CipherSuiteName(state.CipherSuite),
 		Mode: mode, Verdict: verdict.modes.Full, Modes: verdict.modes, Findings: verdict.findings,
-		Subject: printableName(leaf.Subject.String()), Issuer: printableName(leaf.Issuer.String()), Names: cutNames(names),
+		Subject: leaf.Subject.String(), Issuer: leaf.Issuer.String(), Names: cutNames(names),
 		NotBefore: leaf.NotBefore.UTC(), NotAfter: leaf.NotAfter.UTC(),
 		DaysLeft: int(math.Floor(time.Until(leaf.NotAfter).Hours() / 24)),
 		SHA256:   hex.EncodeToString(sum[:]),
 	}
 }
 
-// printableName cuts a foreign name to what a report may hold.
-func printableName(name string) string { return secret.Scrub(name) }
-
 // cutNames keeps the first sixteen names: a certificate may carry thousands.
 func cutNames(names []string) []string {
 	const most = 16
-	if len(names) > most {
-		names = names[:most]
+	return names[:min(len(names), most)]
+}
+
+// clean makes every text that the server wrote fit for a report. A certificate
+// may be made for one caller, with a secret of the caller's for its name.
+func (e *TLSEvidence) clean(scrub func(string) string) {
+	e.Subject, e.Issuer = scrub(e.Subject), scrub(e.Issuer)
+	for i := range e.Names {
+		e.Names[i] = scrub(e.Names[i])
 	}
-	for i := range names {
-		names[i] = printableName(names[i])
+	for i := range e.Findings {
+		f := &e.Findings[i]
+		f.Subject, f.Issuer, f.IssuerKeyID, f.Detail = scrub(f.Subject), scrub(f.Issuer), scrub(f.IssuerKeyID), scrub(f.Detail)
 	}
-	return names
 }

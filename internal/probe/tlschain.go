@@ -55,7 +55,7 @@ func judgeCertificates(sent []*x509.Certificate, roots *x509.CertPool, host stri
 	}
 	v.modes.Full = v.modes.CA
 	if code, err := c.name(host); code != CodeOK {
-		v.findings = append(v.findings, TLSFinding{Code: code, Subject: printableName(c.leaf.Subject.String()), Detail: printableName(err.Error())})
+		v.findings = append(v.findings, TLSFinding{Code: code, Subject: c.leaf.Subject.String(), Detail: err.Error()})
 		if v.modes.Full == CodeOK {
 			v.modes.Full, v.cause = code, err
 		}
@@ -76,7 +76,7 @@ func (v *certificateVerdict) keys(c *chainJudge) {
 		if !ok || key.N.BitLen() >= weakRSABits {
 			continue
 		}
-		v.findings = append(v.findings, TLSFinding{Code: CodeTLSWeakKey, Subject: printableName(c.sent[i].Subject.String())})
+		v.findings = append(v.findings, TLSFinding{Code: CodeTLSWeakKey, Subject: c.sent[i].Subject.String()})
 		if at == 0 && key.N.BitLen() < brokenRSABits {
 			// The handshake is about to fail at the server's signature.
 			v.modes = TLSModes{None: CodeTLSWeakKey, CA: CodeTLSWeakKey, Full: CodeTLSWeakKey}
@@ -94,7 +94,7 @@ func (v *certificateVerdict) serials(c *chainJudge) {
 		if c.sent[i].SerialNumber.Sign() >= 0 {
 			continue
 		}
-		v.findings = append(v.findings, TLSFinding{Code: CodeTLSNegativeSerial, Subject: printableName(c.sent[i].Subject.String())})
+		v.findings = append(v.findings, TLSFinding{Code: CodeTLSNegativeSerial, Subject: c.sent[i].Subject.String()})
 		if !slices.Contains(v.warnings, CodeTLSNegativeSerial) {
 			v.warnings = append(v.warnings, CodeTLSNegativeSerial)
 		}
@@ -199,16 +199,16 @@ func (c *chainJudge) knowsIssuerOf(cert *x509.Certificate) bool {
 func (c *chainJudge) untrusted(code Code, err error) TLSFinding {
 	about := c.sent[c.path[len(c.path)-1]]
 	if weak := c.weaklySigned(); code == CodeTLSWeakSignature && weak != nil {
-		f := TLSFinding{Code: code, Subject: printableName(weak.Subject.String())}
+		f := TLSFinding{Code: code, Subject: weak.Subject.String()}
 		f.Detail = weak.SignatureAlgorithm.String()
 		return f
 	}
 	if invalid, ok := errors.AsType[x509.CertificateInvalidError](err); ok && invalid.Cert != nil {
-		return TLSFinding{Code: code, Subject: printableName(invalid.Cert.Subject.String()), Detail: printableName(err.Error())}
+		return TLSFinding{Code: code, Subject: invalid.Cert.Subject.String(), Detail: err.Error()}
 	}
 	return TLSFinding{
-		Code: code, Subject: printableName(about.Subject.String()),
-		Issuer: printableName(about.Issuer.String()), IssuerKeyID: hex.EncodeToString(about.AuthorityKeyId),
+		Code: code, Subject: about.Subject.String(),
+		Issuer: about.Issuer.String(), IssuerKeyID: hex.EncodeToString(about.AuthorityKeyId),
 	}
 }
 
@@ -233,7 +233,7 @@ func (c *chainJudge) dates() []TLSFinding {
 	var all []TLSFinding
 	for _, i := range c.path {
 		cert := c.sent[i]
-		f := TLSFinding{Code: c.validity(cert), Subject: printableName(cert.Subject.String())}
+		f := TLSFinding{Code: c.validity(cert), Subject: cert.Subject.String()}
 		switch {
 		case c.now.Before(cert.NotBefore):
 			f.Days = wholeDays(cert.NotBefore.Sub(c.now))

@@ -3,6 +3,7 @@ package secret
 import (
 	"bytes"
 	"encoding/base64"
+	"encoding/binary"
 	"encoding/hex"
 	"encoding/json"
 	"fmt"
@@ -10,6 +11,7 @@ import (
 	"net/url"
 	"strconv"
 	"strings"
+	"unicode/utf16"
 	"unicode/utf8"
 )
 
@@ -72,6 +74,72 @@ func allForms(secrets []Text) []form {
 	return forms
 }
 
+// dumpForms are the secrets in hexadecimal digits, with nothing between them.
+func dumpForms(secrets []Text) []form {
+	var forms []form
+	for _, t := range secrets {
+		for _, s := range parts(t.Reveal()) {
+			if utf8.RuneCountInString(s) >= scrubLeast {
+				forms = append(forms, form{text: hex.EncodeToString([]byte(s))})
+			}
+		}
+	}
+	return forms
+}
+
+// wide is s in UTF-16.
+func wide(s string, order binary.AppendByteOrder) string {
+	var b []byte
+	for _, unit := range utf16.Encode([]rune(s)) {
+		b = order.AppendUint16(b, unit)
+	}
+	return string(b)
+}
+
+// lossy has a mark in the place of each character that is not of ASCII, as
+// after a conversion to a character set without it. Where too little would be
+// left it is s itself: marks alone are everywhere.
+func lossy(s, mark string) string {
+	var b strings.Builder
+	kept := 0
+	for _, r := range s {
+		if r < utf8.RuneSelf {
+			b.WriteRune(r)
+			kept++
+		} else {
+			b.WriteString(mark)
+		}
+	}
+	if kept < scrubLeast {
+		return s
+	}
+	return b.String()
+}
+
+// latin1 is s in ISO 8859-1, as far as that has its characters.
+func latin1(s string) string {
+	var b []byte
+	for _, r := range s {
+		if r > 0xFF {
+			return s
+		}
+		b = append(b, byte(r&0xFF))
+	}
+	return string(b)
+}
+
+// decimals writes the bytes as numbers.
+func decimals(s, between string) string {
+	var b strings.Builder
+	for i := range len(s) {
+		if i > 0 {
+			b.WriteString(between)
+		}
+		b.WriteString(strconv.Itoa(int(s[i])))
+	}
+	return b.String()
+}
+
 // parts returns the secret and, where it has several lines (a PEM key), each
 // line that is long enough to be more than decoration.
 func parts(s string) []string {
@@ -99,6 +167,9 @@ func escapedForms(s string) []string {
 		percentAll(s),
 		hex.EncodeToString([]byte(s)),
 		fmt.Sprintf("% x", s),
+		wide(s, binary.LittleEndian), wide(s, binary.BigEndian),
+		lossy(s, "?"), lossy(s, "\ufffd"), latin1(s),
+		decimals(s, " "), decimals(s, ","), decimals(s, ", "),
 		inner(strconv.Quote(s)),
 		inner(strconv.QuoteToASCII(s)),
 		html.EscapeString(s),

@@ -15,22 +15,32 @@ const (
 	// scrubLeast is the length from which a secret is looked for: shorter
 	// ones occur in every text by chance.
 	scrubLeast = 3
+	// scrubBegun is the length from which a secret is found that the end of the
+	// text cuts off: servers cut their texts, too.
+	scrubBegun = 8
 )
 
 // Scrub makes text from elsewhere (a server's message, a driver's error) fit
 // to show: every secret of at least 3 characters becomes "[redacted]", in any
-// letter case and in its URL-, base64-, hex-, JSON-, Go- and HTML-escaped
-// forms; then the text is cut to 256 characters, all of them printable.
+// letter case and in its URL-, base64-, hex-, JSON-, Go-, HTML- and DN-escaped
+// forms, one inside of another too, and as a list of bytes, also where the end of
+// the text cuts it off after 8 bytes or more; then the text is cut to 256
+// characters, all of them printable.
 func Scrub(text string, secrets ...Text) string {
 	return NewScrubber(secrets...).Scrub(text)
 }
 
 // Scrubber is Scrub for many texts: the forms of its secrets, of which there
 // are a dozen each, are made once. It is safe for concurrent use.
-type Scrubber struct{ forms []form }
+type Scrubber struct {
+	// forms are all of them, dumps those of a list of bytes in hexadecimal digits.
+	forms, dumps []form
+}
 
 // NewScrubber makes a Scrubber that hides these secrets.
-func NewScrubber(secrets ...Text) *Scrubber { return &Scrubber{forms: allForms(secrets)} }
+func NewScrubber(secrets ...Text) *Scrubber {
+	return &Scrubber{forms: allForms(secrets), dumps: dumpForms(secrets)}
+}
 
 // Scrub is the function Scrub with the Scrubber's secrets.
 func (c *Scrubber) Scrub(text string) string {
@@ -43,9 +53,23 @@ func (c *Scrubber) Scrub(text string) string {
 		for _, f := range forms {
 			longest = max(longest, len(f.text)+1)
 		}
+		for _, f := range c.dumps { // of two digits for each byte; an escape has up to seven characters
+			longest = max(longest, 7*len(f.text)/2)
+		}
 		spans = append(spans, span{max(0, len(text)-longest), len(text)})
 	}
 	spans = append(spans, find(text, forms)...)
+	for _, v := range unescaped(text) {
+		for _, s := range find(v.text, forms) {
+			spans = append(spans, v.original(s))
+		}
+	}
+	if len(c.dumps) > 0 {
+		v := squeezed(text)
+		for _, s := range find(v.text, c.dumps) {
+			spans = append(spans, v.original(s))
+		}
+	}
 	return printable(redact(text, merge(spans)))
 }
 
@@ -65,8 +89,21 @@ func find(text string, forms []form) []span {
 			spans = append(spans, f.widen(text, span{at + i, at + i + len(f.text)}))
 			at += i + 1 // by one: a secret may overlap itself
 		}
+		if n := begun(folded, f.text); n > 0 {
+			spans = append(spans, f.widen(text, span{len(text) - n, len(text)}))
+		}
 	}
 	return spans
+}
+
+// begun is how much of a form the text ends with, 0 if that says nothing.
+func begun(text, form string) int {
+	for n := min(len(text), len(form)-1); n >= scrubBegun; n-- {
+		if text[len(text)-n] == form[0] && strings.HasSuffix(text, form[:n]) {
+			return n
+		}
+	}
+	return 0
 }
 
 // merge puts spans in order and joins those that overlap or touch.

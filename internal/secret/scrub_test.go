@@ -2,6 +2,7 @@ package secret_test
 
 import (
 	"encoding/base64"
+	"encoding/binary"
 	"encoding/hex"
 	"encoding/json"
 	"fmt"
@@ -11,6 +12,7 @@ import (
 	"strings"
 	"testing"
 	"unicode"
+	"unicode/utf16"
 	"unicode/utf8"
 
 	"dialtone/internal/secret"
@@ -25,6 +27,45 @@ func jsonText(t *testing.T, s string) string {
 	b, err := json.Marshal(s)
 	if err != nil {
 		t.Fatal(err)
+	}
+	return string(b)
+}
+
+func bytesOf(s string) []any {
+	all := make([]any, len(s))
+	for i := range all {
+		all[i] = s[i]
+	}
+	return all
+}
+
+// decimals writes the bytes as numbers.
+func decimals(s, between string) string {
+	return strings.TrimSuffix(fmt.Sprintf(strings.Repeat("%d"+between, len(s)), bytesOf(s)...), between)
+}
+
+// units writes every character as JSON's \u escape.
+func units(s string) string {
+	var b strings.Builder
+	for _, u := range utf16.Encode([]rune(s)) {
+		fmt.Fprintf(&b, `\u%04X`, u)
+	}
+	return b.String()
+}
+
+func entities(s string) string {
+	var b strings.Builder
+	for _, r := range s {
+		fmt.Fprintf(&b, "&#x%x;", r)
+	}
+	return b.String()
+}
+
+// wide is s in UTF-16.
+func wide(s string, order binary.AppendByteOrder) string {
+	var b []byte
+	for _, unit := range utf16.Encode([]rune(s)) {
+		b = order.AppendUint16(b, unit)
 	}
 	return string(b)
 }
@@ -49,9 +90,29 @@ func TestScrubForms(t *testing.T) {
 		{"hex", hex.EncodeToString([]byte(password))},
 		{"hex, upper case", fmt.Sprintf("%X", password)},
 		{"hex, spaced", fmt.Sprintf("% x", password)},
+		{"hex, colons", strings.ReplaceAll(fmt.Sprintf("% x", password), " ", ":")},
+		{"hex, a list", "0x" + strings.ReplaceAll(fmt.Sprintf("% x", password), " ", ", 0x")},
+		{"hex, escapes", `\x` + strings.ReplaceAll(fmt.Sprintf("% X", password), " ", `\x`)},
+		{"hex, of a DN", `\` + strings.ReplaceAll(fmt.Sprintf("% x", password), " ", `\`)},
+		{"a list of bytes", decimals(password, " ")},
+		{"a list of bytes in JSON", decimals(password, ",")},
+		{"URL, every byte", "%" + strings.ReplaceAll(fmt.Sprintf("% x", password), " ", "%")},
+		{"URL, twice", url.QueryEscape(strings.ReplaceAll(url.QueryEscape(password), "+", "%20"))},
+		{"octal", fmt.Sprintf(strings.Repeat(`\%03o`, len(password)), bytesOf(password)...)},
+		{"ASCII with question marks", strings.NewReplacer("ö", "?", "😀", "?").Replace(password)},
+		{"ASCII with replacement characters", strings.NewReplacer("ö", "\ufffd", "😀", "\ufffd").Replace(password)},
+		{"UTF-16", wide(password, binary.LittleEndian)},
+		{"UTF-16, the other way round", wide(password, binary.BigEndian)},
+		{"a distinguished name", strings.NewReplacer(`"`, `\"`, "+", `\+`, "<", `\<`, ">", `\>`, `\`, `\\`).Replace(password)},
 		{"JSON", strings.Trim(jsonText(t, password), `"`)},
 		{"JSON, HTML not escaped", strings.NewReplacer(`\u003c`, "<", `\u003e`, ">", `\u0026`, "&").Replace(strings.Trim(jsonText(t, password), `"`))},
 		{"JSON in ASCII", strings.NewReplacer("ö", `\u00f6`, "😀", `\ud83d\ude00`).Replace(strings.Trim(jsonText(t, password), `"`))},
+		{"JSON, every character", units(password)},
+		{"JSON, slashes escaped", strings.ReplaceAll(strings.Trim(jsonText(t, password), `"`), "/", `\/`)},
+		{"JSON in JSON", strings.Trim(jsonText(t, jsonText(t, password)), `"\`)},
+		{"JSON in JSON in JSON", strings.Trim(jsonText(t, jsonText(t, jsonText(t, password))), `"\`)},
+		{"base64 in JSON, slashes escaped", strings.ReplaceAll(b64(base64.StdEncoding, "", ""), "/", `\/`)},
+		{"HTML, every character", entities(password)},
 		{"HTML", html.EscapeString(password)},
 		{"HTML of JSON", html.EscapeString(strings.Trim(jsonText(t, password), `"`))},
 		{"Go quoted", strings.Trim(strconv.Quote(password), `"`)},
@@ -104,6 +165,12 @@ func TestScrubText(t *testing.T) {
 		{"one secret inside another", "say secretive", []string{"secret", "secretive"}, "say [redacted]"},
 		{"overlapping secrets", "abcdef!", []string{"abcd", "cdef"}, "[redacted]!"},
 		{"secret that overlaps itself", "xababax", []string{"aba"}, "x[redacted]x"},
+		{"cut off by the server", "no user with longersecr", []string{"longersecret"}, "no user with [redacted]"},
+		{"cut off in its JSON", `{"user":"longer\\\"sec`, []string{`longer"secret`}, `{"user":"[redacted]`},
+		{"UTF-16 in JSON", `user l\u0000o\u0000n\u0000g\u0000`, []string{"long"}, "user [redacted]"},
+		{"Latin-1", "user gr\xfcn\xdf", []string{"grünß"}, "user [redacted]"},
+		{"question marks", "what? who??? where", []string{"密码是"}, "what? who??? where"},
+		{"cut off early", "no user with longers", []string{"longersecret"}, "no user with longers"},
 		{"adjacent", "abcabc", []string{"abc"}, "[redacted]"},
 		{"one line of a key", "bad line MIIEvQIBADANBgkqhkiG9w0BAQEFAASC here", []string{pem}, "bad line [redacted] here"},
 		{"control characters", "a\r\nb\tc\x00d\x1b[31m\u202e", nil, "a  b c\ufffdd\ufffd[31m\ufffd"},

@@ -2,6 +2,7 @@ package system
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"io"
@@ -63,7 +64,7 @@ func (s *System) HTTP(ctx context.Context, r Request) (*http.Request, error) {
 	if err != nil {
 		return nil, err
 	}
-	req.Header.Set("X-Auth-Token", Token)
+	req.Header.Set("X-Auth-Token", cmp.Or(s.Token, Token))
 	if body != nil {
 		req.Header.Set("Content-Type", "application/json")
 	}

@@ -49,7 +49,7 @@ func (p *Process) Output() string {
 // end of the test.
 func Launch(t *testing.T, env []string, name string, args ...string) *Process {
 	t.Helper()
-	return LaunchAt(t, filepath.Join(binaries, name), env, args...)
+	return LaunchAt(t, Binary(name), env, args...)
 }
 
 // LaunchAt is Launch for a program that is not ours.
@@ -207,7 +207,7 @@ func (p *Process) mustRun(t *testing.T) {
 // Run runs a binary to its end and gives its standard output.
 func Run(t *testing.T, env []string, name string, args ...string) string {
 	t.Helper()
-	cmd := exec.Command(filepath.Join(binaries, name), args...)
+	cmd := exec.Command(Binary(name), args...)
 	cmd.Env = append([]string{"PATH=" + os.Getenv("PATH"), "HOME=" + t.TempDir()}, env...)
 	var stderr bytes.Buffer
 	cmd.Stderr = &stderr

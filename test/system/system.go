@@ -12,6 +12,7 @@ import (
 	mathrand "math/rand/v2"
 	"net"
 	"net/http"
+	"net/url"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -115,6 +116,9 @@ func together() error {
 // Root is the directory of the module.
 func Root() string { return root }
 
+// Binary is where one of our programs lies.
+func Binary(name string) string { return filepath.Join(binaries, name) }
+
 // Need gives an environment variable of scripts/services, and skips the test
 // without it; in CI that is a failure.
 func Need(t *testing.T, name string) string {
@@ -162,9 +166,12 @@ type System struct {
 	Client *http.Client
 	// AuthFile is the list of callers, and KeysetFile the keyset.
 	AuthFile, KeysetFile string
+	// Token is the calls' own. Default: the constant.
+	Token string
 
 	dir    string
 	env    []string
+	byFile bool
 	redis  *queue.Redis
 	number int // of the Redis database
 	// processes are all that were ever started.
@@ -177,9 +184,15 @@ type Options struct {
 	Workers int
 	// Env is added to both binaries'.
 	Env []string
-	// Postgres (a DSN) and RedisURL are servers of the test's own; nobody else may
-	// use that Redis. Default: those of scripts/services.
-	Postgres, RedisURL string
+	// Postgres (a DSN) is a server of the test's own, and so is Redis (an address),
+	// which may demand RedisPassword. Default: those of scripts/services.
+	Postgres, Redis, RedisPassword string
+	// RedisURL, in place of Redis, leads the binaries to servers of the test's own
+	// without a Forward. Nobody else may use them.
+	RedisURL string
+	// SecretsByFile gives secrets to the binaries in files, instead of in their
+	// environment.
+	SecretsByFile bool
 }
 
 // Start starts everything and waits until it is ready.
@@ -196,18 +209,21 @@ func Start(t *testing.T, o Options) *System {
 // Prepare makes everything that api and workers need, and starts neither.
 func Prepare(t *testing.T, o Options) *System {
 	t.Helper()
-	s := &System{T: t, dir: t.TempDir(), Client: &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: 32}}}
+	s := &System{T: t, dir: t.TempDir(), byFile: o.SecretsByFile, Client: &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: 32}}}
 	if o.Postgres == "" {
 		o.Postgres = Need(t, "DIALTONE_TEST_POSTGRES_DSN")
 	}
 	s.database(o.Postgres)
 	if o.RedisURL == "" {
-		addr := Need(t, "DIALTONE_TEST_REDIS_ADDR")
+		addr := o.Redis
+		if addr == "" {
+			addr = Need(t, "DIALTONE_TEST_REDIS_ADDR")
+		}
 		s.number = s.reserve(o.Postgres)
 		s.Redis = NewForward(t, addr)
-		s.queue(fmt.Sprintf("redis://%s/%d", addr, s.number), s.RedisURL(s.Redis))
+		s.queue(fmt.Sprintf("redis://%s/%d", addr, s.number), s.RedisURL(s.Redis), o.RedisPassword)
 	} else {
-		s.queue(o.RedisURL, o.RedisURL)
+		s.queue(o.RedisURL, o.RedisURL, o.RedisPassword)
 	}
 	s.files()
 	s.env = append(s.env, o.Env...)
@@ -240,20 +256,23 @@ func (s *System) database(admin string) {
 	// The store has an address of its own: what it is reached at is denied to
 	// every probe, and the same server is a target of the tests.
 	s.Postgres = NewForward(s.T, net.JoinHostPort(cfg.Host, strconv.Itoa(int(cfg.Port))))
-	s.DSN = fmt.Sprintf("postgres://%s:%s@%s/%s?sslmode=disable", cfg.User, cfg.Password, s.Postgres.Addr, name)
+	s.DSN = fmt.Sprintf("postgres://%s@%s/%s?sslmode=disable", url.UserPassword(cfg.User, cfg.Password), s.Postgres.Addr, name)
 }
 
 // queue empties a Redis database that no other system has, and leads the
 // binaries to it by a way of theirs.
-func (s *System) queue(url, theirs string) {
+func (s *System) queue(ours, theirs, password string) {
 	s.T.Helper()
 	var err error
-	if s.redis, err = queue.Connect(queue.Config{URL: secret.New(url), ClientName: "the-test"}); err != nil {
+	if s.redis, err = queue.Connect(queue.Config{URL: secret.New(ours), Password: secret.New(password), ClientName: "the-test"}); err != nil {
 		s.T.Fatal(err)
 	}
 	s.T.Cleanup(func() { _ = s.redis.Close() })
 	s.FlushRedis()
-	s.env = append(s.env, "DIALTONE_REDIS_URL="+theirs)
+	s.secret("DIALTONE_REDIS_URL", theirs)
+	if password != "" {
+		s.secret("DIALTONE_REDIS_PASSWORD", password)
+	}
 }
 
 // reserve takes the number of a Redis database until the test ends, whichever
@@ -300,13 +319,22 @@ func (s *System) files() {
 access_keys:
   - {ak: %s, secret_file: %s, projects: ["%s"], roles: [drs_adm]}
 `, HashToken(Token), Project, HashToken(ForceToken), Project, HashToken(OtherToken), OtherProject, AccessKey, secretKey, Project))
+	s.secret("DIALTONE_POSTGRES_DSN", s.DSN)
 	s.env = append(s.env,
-		"DIALTONE_POSTGRES_DSN="+s.DSN,
 		"DIALTONE_KEYSET_FILE="+s.KeysetFile,
 		"DIALTONE_AUTH_FILE="+s.AuthFile,
 		"DIALTONE_EGRESS_ALLOW_FILE="+s.write("allow-list", "127.0.0.0/8 1-65535 * *\n"),
 		"DIALTONE_EGRESS_LOCAL=allow",
 	)
+}
+
+// secret adds a setting that is a secret.
+func (s *System) secret(name, value string) {
+	s.T.Helper()
+	if s.byFile {
+		name, value = name+"_FILE", s.write(name, value)
+	}
+	s.env = append(s.env, name+"="+value)
 }
 
 // HashToken is a token as the list of callers has it.

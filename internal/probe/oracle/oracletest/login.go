@@ -197,7 +197,11 @@ func (t *talk) phaseTwo() {
 		return
 	}
 	if t.Error != 0 {
-		t.raise(t.Error, errorText(t.Error))
+		text := errorText(t.Error)
+		if t.Text != nil {
+			text = t.Text()
+		}
+		t.raise(t.Error, text)
 		return
 	}
 	t.visit.LoggedIn = true

@@ -79,6 +79,8 @@ type Server struct {
 	// EarlyError ends the login when the user name has come; Error when the
 	// right password has.
 	EarlyError, Error int
+	// Text gives what Error says. Default: the product's own words.
+	Text func() string
 	// Warning comes with a successful login, such as 28002.
 	Warning int
 	// Unproven: it answers a login without knowing the password. Unhashed: nor
