@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"dialtone/internal/api"
+	"dialtone/internal/audit"
 	"dialtone/internal/auth"
 	"dialtone/internal/batch"
 	"dialtone/internal/queue"
@@ -71,7 +72,7 @@ func start(ctx context.Context, g *ground, s subject, size int) (_ *through, err
 		return nil, err
 	}
 	name := service.Name("worker")
-	worker, err := service.NewWorker(log, timedStore{workerStore, d.stages}, workerRedis, s.runner, observer, tracer, service.WorkerConfig{
+	worker, err := service.NewWorker(log, timedStore{workerStore, d.stages}, workerRedis, s.runner, d.audited(parts, log, observer, workerStore), tracer, service.WorkerConfig{
 		Worker: batch.WorkerConfig{ID: name, Networks: []string{"eip", "vpn", "vpc"}, Limits: s.limits},
 	})
 	if err != nil {
@@ -81,7 +82,7 @@ func start(ctx context.Context, g *ground, s subject, size int) (_ *through, err
 	if err != nil {
 		return nil, err
 	}
-	front, err := service.NewAPI(log, timedStore{apiStore, d.stages}, apiRedis, who, observer, observer, service.APIConfig{
+	front, err := service.NewAPI(log, timedStore{apiStore, d.stages}, apiRedis, who, d.audited(parts, log, observer, apiStore), observer, service.APIConfig{
 		API:    api.Config{RequestsPerSecond: -1},
 		Submit: batch.SubmitConfig{AnyJob: true, ReplyTo: service.Name("api"), ProbesPerSecond: -1},
 		Grace:  5 * time.Second,
@@ -98,6 +99,13 @@ func start(ctx context.Context, g *ground, s subject, size int) (_ *through, err
 	d.running.Go(func() { d.note(worker.Run(parts)) })
 	d.client = newCaller("http://"+l.Addr().String(), s.endpoint, s.vary, size, true)
 	return d, nil
+}
+
+// audited has verdicts written down beside, as the binaries have.
+func (d *through) audited(ctx context.Context, log *slog.Logger, observer batch.Observer, store *postgres.Store) batch.Observer {
+	verdicts := audit.NewVerdicts(log, log, store)
+	d.running.Go(func() { d.note(verdicts.Run(ctx)) })
+	return service.Auditing(observer, verdicts)
 }
 
 // open makes a store and a queue.

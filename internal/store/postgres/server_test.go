@@ -157,6 +157,79 @@ func TestCheckKeys(t *testing.T) {
 	}
 }
 
+// TestWhatIsBeingStoredIsHeld: as long as something sealed is on its way into a
+// table, its key counts as one that seals.
+func TestWhatIsBeingStoredIsHeld(t *testing.T) {
+	t.Parallel()
+	for name, store := range map[string]func(context.Context, *postgres.Store) error{
+		"a batch": func(ctx context.Context, s *postgres.Store) error {
+			b, tests := newBatch(1)
+			_, err := s.Create(ctx, b, tests)
+			return err
+		},
+		"a batch with a key": func(ctx context.Context, s *postgres.Store) error {
+			b, tests := newBatch(1)
+			_, err := s.CreateOnce(ctx, b, tests, batch.Once{Key: "k", Holder: "api", Hold: time.Minute, Life: time.Hour, Request: secret.New("r")})
+			return err
+		},
+		"a job": func(ctx context.Context, s *postgres.Store) error {
+			return s.CreateJobs(ctx, []job.Record{{Job: job.Job{ID: "j", Project: "p", Role: job.Standalone}, Endpoints: []byte("{}")}})
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			dsn := newDatabase(t)
+			keys, box := newKeys(t)
+			s := open(t, dsn, box)
+			if err := s.CheckKeys(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			first, _ := box.KeyIDs()
+			conn := connect(t, dsn)
+			tx, err := conn.Begin(t.Context())
+			if err != nil {
+				t.Fatal(err)
+			}
+			if _, err := tx.Exec(t.Context(), "lock table batches, jobs in exclusive mode"); err != nil {
+				t.Fatal(err)
+			}
+			done := make(chan error, 1)
+			go func() { done <- store(t.Context(), s) }()
+			for waiting, deadline := 0, time.Now().Add(20*time.Second); waiting == 0; {
+				err := tx.QueryRow(t.Context(), "select count(*) from pg_locks where not granted and database = (select oid from pg_database where datname = current_database())").Scan(&waiting)
+				if err != nil || time.Now().After(deadline) {
+					t.Fatalf("nobody waits for the lock: %v", err)
+				}
+			}
+			promoted, err := secret.AddKey(keys)
+			if err != nil {
+				t.Fatal(err)
+			}
+			_, all := openBox(t, promoted).KeyIDs()
+			if promoted, err = secret.Promote(promoted, all[1]); err != nil {
+				t.Fatal(err)
+			}
+			box.Swap(openBox(t, promoted))
+			if got := box.Sealing(); !slices.Contains(got, first) {
+				t.Errorf("Sealing() = %v while something is on its way that %d has sealed", got, first)
+			}
+			if err := tx.Rollback(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			if err := <-done; err != nil {
+				t.Fatal(err)
+			}
+			if got := box.Sealing(); !slices.Equal(got, all[1:]) {
+				t.Errorf("Sealing() = %v when it is stored, want %v", got, all[1:])
+			}
+			census, err := s.CountSealed(t.Context())
+			if err != nil || census["tests"][first]+census["jobs"][first] != 1 {
+				t.Errorf("sealed: %v, %v", census, err)
+			}
+		})
+	}
+}
+
 // TestOldProcessesAreHolders: a process that says where it listens and nothing
 // of its keys has some all the same.
 func TestOldProcessesAreHolders(t *testing.T) {

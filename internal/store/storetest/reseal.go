@@ -3,6 +3,7 @@ package storetest
 import (
 	"encoding/json"
 	"fmt"
+	"slices"
 	"sync"
 	"time"
 
@@ -17,6 +18,7 @@ func resealing() []contract {
 	return []contract{
 		{"reseal/all there is, in steps, once", resealAll},
 		{"reseal/what does not open is counted and left", resealUnopened},
+		{"reseal/what is being changed is left to who changes it", resealBesideAChange},
 		{"reseal/under writers loses nothing", resealUnderWriters},
 	}
 }
@@ -150,81 +152,160 @@ func resealUnopened(e env) {
 	e.opensJob(good)
 }
 
-// resealUnderWriters promotes and reseals while batches are made, claimed and
-// finished and jobs are changed: whoever sealed with the old key when it was
-// promoted is seen by Sealing, and once nobody does, one pass finds the rest.
+// resealBesideAChange promotes and reseals while a job is being changed: that the
+// former key may yet seal it is told, and what it is changed to stays.
+func resealBesideAChange(e env) {
+	_, box := e.Keys()
+	r := e.rotated()
+	e.ok(e.CheckKeys(e.Context()))
+	j := e.sealedJob("changed")
+	box.Swap(e.box(r.added))
+	var resealing sync.WaitGroup
+	changed := j
+	changed.Endpoints = json.RawMessage(`{"source_endpoint":{"db_password":"changed"}}`)
+	_, err := e.UpdateJob(e.Context(), j.Project, j.ID, func(record *job.Record) error {
+		box.Swap(e.box(r.promoted))
+		if !slices.Contains(box.Sealing(), r.first) {
+			e.Error("the former key is not said to seal any more")
+		}
+		done := make(chan struct{})
+		resealing.Go(func() {
+			defer close(done)
+			if _, err := e.Reseal(e.Context(), "", 10); err != nil {
+				e.Error(err)
+			}
+			e.resealed(10)
+		})
+		// It either waits for this change to end, or is done before.
+		select {
+		case <-done:
+		case <-time.After(500 * time.Millisecond):
+		}
+		record.Endpoints = changed.Endpoints
+		return nil
+	})
+	e.ok(err)
+	resealing.Wait()
+	if ids := box.Sealing(); len(ids) != 1 {
+		e.Errorf("Sealing() = %v when the change is over", ids)
+	}
+	box.Swap(e.box(r.alone))
+	e.opensJob(changed)
+}
+
+// writers make batches, claim and finish tests, and change jobs, until stopped.
+type writers struct {
+	env
+	jobs    []job.Record
+	stop    chan struct{}
+	working sync.WaitGroup
+	mu      sync.Mutex
+	open    []batch.Test
+}
+
+func (e env) startWriters(n int) *writers {
+	w := &writers{env: e, stop: make(chan struct{})}
+	for i := range n {
+		w.jobs = append(w.jobs, e.sealedJob(fmt.Sprint("job-", i)))
+	}
+	for i := range w.jobs {
+		w.working.Go(func() {
+			for n := 0; ; n++ {
+				select {
+				case <-w.stop:
+					return
+				default:
+				}
+				w.write(i, n)
+			}
+		})
+	}
+	return w
+}
+
+// write makes a batch of three tests, of which one may be done at once, and changes
+// the writer's own job, which nobody else may undo.
+func (w *writers) write(i, n int) {
+	_, tests := w.create(3)
+	if c, ok := w.claim(tests[0].ID, long); ok && n%4 == 0 {
+		w.finish(c.ID, c.LeaseID, probe.CodeOK)
+	}
+	j, before := w.jobs[i], w.jobs[i].Endpoints
+	j.Endpoints = json.RawMessage(fmt.Sprintf(`{"source_endpoint":{"db_password":"%d-%d"}}`, i, n))
+	_, err := w.UpdateJob(w.Context(), j.Project, j.ID, func(r *job.Record) error {
+		if string(r.Endpoints) != string(before) {
+			w.Errorf("somebody has undone a change of job %s", r.ID)
+		}
+		r.Endpoints = j.Endpoints
+		return nil
+	})
+	if err != nil {
+		w.Error(err)
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.open, w.jobs[i] = append(w.open, tests[1:]...), j
+}
+
+// more waits for some more batches.
+func (w *writers) more(n int) {
+	w.Helper()
+	count := func() int {
+		w.mu.Lock()
+		defer w.mu.Unlock()
+		return len(w.open) / 2
+	}
+	from := count()
+	w.eventually("there is more", func() bool { return count() >= from+n })
+}
+
+func (w *writers) end() {
+	close(w.stop)
+	w.working.Wait()
+}
+
+// resealUnderWriters promotes and reseals again and again while others write: once
+// Sealing does not name a key any more, nothing is stored that it has sealed,
+// and a pass changes nothing but the seals.
 func resealUnderWriters(e env) {
 	_, box := e.Keys()
 	r := e.rotated()
 	e.ok(e.CheckKeys(e.Context()))
-	var jobs []job.Record
-	for i := range 4 {
-		jobs = append(jobs, e.sealedJob(fmt.Sprint("job-", i)))
-	}
 	box.Swap(e.box(r.added))
-	stop := make(chan struct{})
-	var working sync.WaitGroup
-	var mu sync.Mutex
-	var open []batch.Test
-	for i, j := range jobs {
-		working.Go(func() {
-			for n := 0; ; n++ {
-				select {
-				case <-stop:
-					return
-				default:
-				}
-				_, tests := e.create(3)
-				// One is done at once, one is claimed and done, one stays.
-				for _, t := range tests[:2] {
-					if c, ok := e.claim(t.ID, long); ok {
-						e.finish(c.ID, c.LeaseID, probe.CodeOK)
-					}
-				}
-				text := json.RawMessage(fmt.Sprintf(`{"source_endpoint":{"db_password":"%d-%d"}}`, i, n))
-				_, err := e.UpdateJob(e.Context(), j.Project, j.ID, func(r *job.Record) error {
-					r.Endpoints = text
-					return nil
-				})
-				if err != nil {
-					e.Error(err)
-				}
-				mu.Lock()
-				open, jobs[i].Endpoints = append(open, tests[2]), text
-				mu.Unlock()
-			}
-		})
+	w := e.startWriters(4)
+	w.more(3)
+	sealedBy := func(key uint32) map[string]int {
+		census, err := e.CountSealed(e.Context())
+		e.ok(err)
+		return census.Of(key)
 	}
-	worked := func(n int) func() bool {
-		return func() bool {
-			mu.Lock()
-			defer mu.Unlock()
-			return len(open) >= n
+	from, to := r.first, r.second
+	for round := range 5 { // the last one is a promotion
+		next := r.promoted
+		if round%2 == 1 {
+			next = r.added
 		}
+		box.Swap(e.box(next))
+		e.eventually("nobody seals with the former key", func() bool { return len(box.Sealing()) == 1 })
+		before := sealedBy(from)
+		w.more(3)
+		if after := sealedBy(from); after["tests"] > before["tests"] {
+			e.Errorf("round %d: the former key has sealed %d tests, and %d when nobody sealed with it any more", round, after["tests"], before["tests"])
+		}
+		e.resealed(50)
+		if left := sealedBy(from); len(left) > 0 {
+			e.Errorf("round %d: after a pass the former key still has %v", round, left)
+		}
+		from, to = to, from
 	}
-	e.eventually("there is work", worked(10))
-	box.Swap(e.box(r.promoted))
-	e.eventually("nobody seals with the old key", func() bool { return len(box.Sealing()) == 1 })
-	began := time.Now()
-	all, _ := e.resealed(5)
-	census, err := e.CountSealed(e.Context())
-	e.ok(err)
-	if left := census.Of(r.first); len(left) > 0 {
-		e.Errorf("after a pass of %v that sealed %v anew, the old key still has %v", time.Since(began), all.Resealed, left)
-	}
-	mu.Lock()
-	n := len(open)
-	mu.Unlock()
-	e.eventually("and there is more", worked(n+4))
-	close(stop)
-	working.Wait()
+	w.end()
 	box.Swap(e.box(r.alone))
-	for _, j := range jobs {
+	e.ok(e.CheckKeys(e.Context()))
+	for _, j := range w.jobs {
 		e.opensJob(j)
 	}
-	for _, t := range open {
+	for _, t := range w.open {
 		c := e.mustClaim(t.ID, long)
 		e.same("target", c.Target, newTarget(e.project))
-		e.finish(c.ID, c.LeaseID, probe.CodeOK)
 	}
 }
