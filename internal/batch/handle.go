@@ -19,7 +19,8 @@ func (w *Worker) Handle(ctx context.Context, task Task) error {
 	begin := time.Now()
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
-	claim := Claim{TestID: task.TestID, LeaseID: NewID(), Worker: w.cfg.ID, Lease: w.prober.Timeout() + w.cfg.LeaseSlack, Limits: w.cfg.Limits}
+	lease := sabotage.Swap(sabotage.ShortenLease, w.prober.Timeout()+w.cfg.LeaseSlack, w.prober.Timeout()/2)
+	claim := Claim{TestID: task.TestID, LeaseID: NewID(), Worker: w.cfg.ID, Lease: lease, Limits: w.cfg.Limits}
 	p := &probing{testID: task.TestID, cancel: cancel}
 	if !w.enter(claim, p) {
 		return errStopping
@@ -38,11 +39,14 @@ func (w *Worker) Handle(ctx context.Context, task Task) error {
 		return w.record(ctx, claimed, suppressed(claimed, begin))
 	}
 	w.observer.Claimed(*claimed)
-	if claimed.Probes > w.cfg.MaxProbes {
+	if claimed.Probes > w.cfg.MaxProbes && !sabotage.On(sabotage.ProbeForEver) {
 		// A late task came between the end of the last lease and the sweep.
 		return w.record(ctx, claimed, probe.Refused(probe.CodeWorkerLost, begin))
 	}
 
+	if sabotage.On(sabotage.StartClockLate) {
+		begin = time.Now()
+	}
 	// The probe's time is counted from before the claim, as the lease is: a
 	// process that slept in between finds its time gone.
 	claiming := time.Since(begin)
@@ -268,7 +272,9 @@ func (w *Worker) finishAll(ctx context.Context, reports []Finish) ([]bool, error
 		return nil, err
 	}
 	announce(ctx, w.log, w.signal, w.observer, recorded.Done)
-	w.requeue(ctx, recorded.Woken)
+	if !sabotage.On(sabotage.LetSleep) {
+		w.requeue(ctx, recorded.Woken)
+	}
 	out := make([]bool, len(reports))
 	for i, f := range reports {
 		out[i] = slices.Contains(recorded.Accepted, f.TestID)

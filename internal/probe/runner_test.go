@@ -379,6 +379,28 @@ func TestReportRetryable(t *testing.T) {
 	}
 }
 
+// What is said of one test may be said of others that would reach the same server
+// the same way, and would not log in.
+func TestReportShareable(t *testing.T) {
+	t.Parallel()
+	for _, tc := range []struct {
+		report probe.Report
+		want   bool
+	}{
+		{probe.Report{Code: probe.CodeConnectionRefused}, true},
+		{probe.Report{Code: probe.CodeDNSNotFound}, true},
+		{probe.Report{Code: probe.CodeTimeoutConnect, LoginSent: true}, false}, // of the second address, after a login at the first
+		{probe.Report{Code: probe.CodeTargetNotAllowed}, false},                // another project's list may have it
+		{probe.Report{Code: probe.CodeTLSUntrusted}, false},
+		{probe.Report{Code: probe.CodeAuthFailed, LoginSent: true}, false},
+		{probe.Report{Code: probe.CodeOK}, false},
+	} {
+		if got := tc.report.Shareable(); got != tc.want {
+			t.Errorf("Shareable() of %s, sent %v = %v, want %v", tc.report.Code, tc.report.LoginSent, got, tc.want)
+		}
+	}
+}
+
 func TestNewRunnerRefusesTwoProbersForOneEngine(t *testing.T) {
 	t.Parallel()
 	if _, err := probe.NewRunner(probetest.Policy(t), []probe.Prober{scripted(talk), scripted(talk)}, probe.RunnerConfig{}); err == nil {

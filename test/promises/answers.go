@@ -21,6 +21,7 @@ func truthful() []Break {
 		{sabotage.BlameTheDatabase, "a time-out for lack of our own time is the database's", one("internal/batch", "TestATimeOutForLackOfOurTimeIsOurs", "want deadline_exceeded")},
 		{sabotage.WrongPhase, "the phase that failed is always the last one", one("internal/probe", "TestRunReportsPhases", "phases (-want +got)")},
 		{sabotage.DropEvidence, "nothing says how the verdict is known", one("internal/probe", "TestForbiddenRedirectsKeepTheirAddress", "dials []; want the second")},
+		{sabotage.ShareLogins, "what became of a login is told of tests that sent none", one("internal/probe", "TestReportShareable", "= true, want false")},
 		{sabotage.HideSharing, "a report that was shared looks like one of its own", stores("share/a failure to connect ends who waits for the endpoint", "SharedFrom")},
 		{sabotage.TrustAnyCertificate, "a certificate that nobody vouches for is fine", one("internal/probe", "TestCertificateVerdicts", `ok in "", want tls_cert_untrusted`)},
 		{sabotage.ForgetUnfinishedEntry, "an entry that nobody got to is a time-out of the database's", one("internal/api", "TestWaitIsNeverEmptyHanded/overdue and not to be ended", "Code:DRS.DT4003")},
@@ -40,6 +41,8 @@ func harmless() []Break {
 			{"internal/probe/redis", "TestConformance/cases/hook", "though the hook said no"},
 		}},
 		{sabotage.MarkWithoutLease, "a mark is set after the lease has run out", stores("mark/not after the lease ran out", "MarkLogin() = true")},
+		{sabotage.ShortenLease, "a lease is over before its probe", one("internal/batch", "TestAProbeIsOverBeforeItsLease", "the lease is")},
+		{sabotage.StartClockLate, "a probe's time begins when the claim is granted", one("internal/batch", "TestAProbeIsOverBeforeItsLease", "longer than a probe's time")},
 		{sabotage.MarkTwice, "a mark is set twice", stores("mark/once, under a lease in force", "ours again: MarkLogin() = true")},
 		{sabotage.RetryLogin, "a probe is retried after a login", []Bite{
 			{"internal/batch", "TestHandleDoesNotRetryAfterALogin", "want the report kept"},

@@ -8,6 +8,8 @@ func bounded() []Break {
 		{sabotage.FreeDrivers, "a driver may take the deadline away", one("internal/egress", "TestSocketsKeepTheDeadlineThemselves/driver takes it away", "the socket's deadline ends a read")},
 		{sabotage.UncapReads, "a server may send any number of bytes", one("internal/egress", "TestReadCapIsOverTheEdge", "want 40000")},
 		{sabotage.StretchConnect, "a dial may take a minute", one("internal/egress", "TestBlackHoleBeforeAGoodAddress", "timed out")},
+		{sabotage.ProbeForEver, "a test that kills its workers is probed again and again", one("internal/batch", "TestATestThatKillsWorkersIsNotProbedAgain", "want worker_lost and none")},
+		{sabotage.LetSleep, "who waits for a slot is not told that it is free", one("internal/batch", "TestAFinishPutsWhoWaitedBack", "want the test that waited")},
 		{sabotage.StretchProbe, "a probe takes three times its time", one("internal/probe", "TestRunSharesTheTime", "shares of a second took")},
 		{sabotage.LeaveSocketsOpen, "sockets outlive their probe", one("internal/egress", "TestCloseEndsAllAndIsIdempotent", "a socket ends with its edge")},
 		{sabotage.UnlimitDials, "a server may send us to any number of places", one("internal/egress", "TestLookupsHaveABudget", "look-up 2: look up")},
