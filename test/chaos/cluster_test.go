@@ -151,7 +151,7 @@ func (c *cluster) replica(master *node) *node {
 		return nil
 	}
 	for _, n := range c.servers {
-		if k, ok := c.myself(n); ok && k.master == m.id && n.says("replication", "master_link_status") == "up" {
+		if k, ok := c.myself(n); ok && k.master == m.id && n.says("master_link_status") == "up" {
 			return n
 		}
 	}

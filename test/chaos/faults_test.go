@@ -56,9 +56,9 @@ type fault struct {
 
 func (c *chaos) faults() []fault {
 	faults := []fault{
-		{name: "kill a worker", inject: c.killWorker},
+		c.killAWorker(),
 		{name: "restart a worker", inject: c.restartWorker},
-		{name: "pause a worker past its lease", inject: c.pauseWorker},
+		c.pauseAWorker(),
 		{name: "kill the api", inject: func() { c.restartAPI((*system.Process).Kill) }},
 		{name: "restart the api", inject: func() { c.restartAPI(func(p *system.Process) { p.Stop(c.t) }) }},
 		{name: "flush Redis", inject: c.flushRedis},
@@ -215,7 +215,8 @@ func (c *chaos) count(question string, args ...any) (n int) {
 }
 
 // run breaks one thing after the other, each kind once per round, until the
-// time is over and every kind has been.
+// time is over and every kind has been. A kill or a pause that found its worker
+// without work, because something else was broken, is made again at the end.
 func (c *chaos) run(until time.Time) {
 	c.began = time.Now()
 	for round := 0; round == 0 || time.Now().Before(until); round++ {
@@ -225,13 +226,33 @@ func (c *chaos) run(until time.Time) {
 			time.Sleep(c.between(100, 1000))
 			var f fault
 			f, faults = c.next(faults)
-			c.t.Logf("%5.1f s: %s", time.Since(c.began).Seconds(), f.name)
-			c.times[f.name] = append(c.times[f.name], time.Now())
-			f.inject()
-			c.injected[f.name]++
+			c.inject(f)
 		}
 	}
 	c.healing.Wait()
+	for range 5 {
+		if c.killedIn == 0 {
+			c.inject(c.killAWorker())
+		}
+		if c.sleptOver == 0 {
+			c.inject(c.pauseAWorker())
+		}
+		c.healing.Wait()
+	}
+}
+
+func (c *chaos) inject(f fault) {
+	c.t.Helper()
+	c.t.Logf("%5.1f s: %s", time.Since(c.began).Seconds(), f.name)
+	c.times[f.name] = append(c.times[f.name], time.Now())
+	f.inject()
+	c.injected[f.name]++
+}
+
+func (c *chaos) killAWorker() fault { return fault{name: "kill a worker", inject: c.killWorker} }
+
+func (c *chaos) pauseAWorker() fault {
+	return fault{name: "pause a worker past its lease", inject: c.pauseWorker}
 }
 
 // next takes the first fault that is ready off the list.

@@ -95,9 +95,10 @@ func (n *node) stop(kill bool) {
 	_ = os.Remove(filepath.Join(n.dir, "dump.rdb"))
 }
 
-// says is the value of a field of INFO, empty if the server does not answer.
-func (n *node) says(section, field string) string {
-	info, err := n.client.Info(context.Background(), section).Result()
+// says is the value of a field of INFO replication, empty if the server does not
+// answer.
+func (n *node) says(field string) string {
+	info, err := n.client.Info(context.Background(), "replication").Result()
 	if err != nil {
 		return ""
 	}
@@ -136,7 +137,7 @@ var errBallast = errors.New("there is ballast")
 // lighten takes what fill has written out again; nil if there was nothing.
 func (n *node) lighten() error {
 	ctx := context.Background()
-	if n.says("replication", "role") == "slave" {
+	if n.says("role") == "slave" {
 		return nil // its master's is its own
 	}
 	var keys []string
@@ -161,6 +162,7 @@ func (n *node) lighten() error {
 // lightenAll tries until no node has any ballast: one may be about to restart,
 // or to change its place.
 func lightenAll(t *testing.T, f farm) {
+	t.Helper()
 	var err error
 	for end := time.Now().Add(30 * time.Second); time.Now().Before(end); time.Sleep(50 * time.Millisecond) {
 		err = nil

@@ -127,7 +127,7 @@ func (w *watched) healthy() bool {
 			return false
 		}
 	}
-	return first.says("replication", "role") == "master" && w.other(first).says("replication", "master_link_status") == "up"
+	return first.says("role") == "master" && w.other(first).says("master_link_status") == "up"
 }
 
 // replaced waits until the sentinels name another than the master of before.

@@ -3,6 +3,7 @@ package chaos_test
 import (
 	"slices"
 	"sync"
+	"testing"
 	"time"
 )
 
@@ -65,4 +66,27 @@ func allAway(from, to time.Time, whose ...[]span) time.Duration {
 		}
 	}
 	return sum
+}
+
+// TestAllAway: what is forgiven is only the time in which nobody was there.
+func TestAllAway(t *testing.T) {
+	t.Parallel()
+	at := func(second int) time.Time { return time.Unix(int64(second), 0) }
+	for name, tt := range map[string]struct {
+		whose [][]span
+		want  time.Duration
+	}{
+		"nobody away":           {[][]span{{}, {}}, 0},
+		"one of two":            {[][]span{{{at(2), at(8)}}, {}}, 0},
+		"one after the other":   {[][]span{{{at(2), at(4)}}, {{at(4), at(8)}}}, 0},
+		"overlap":               {[][]span{{{at(2), at(6)}}, {{at(4), at(8)}}}, 2 * time.Second},
+		"two overlaps":          {[][]span{{{at(1), at(3)}, {at(5), at(7)}}, {{at(2), at(6)}}}, 2 * time.Second},
+		"beyond the stretch":    {[][]span{{{at(-5), at(1)}}, {{at(-9), time.Time{}}}}, time.Second},
+		"not back yet":          {[][]span{{{at(7), time.Time{}}}}, 3 * time.Second},
+		"twice for two reasons": {[][]span{{{at(2), at(5)}, {at(4), at(6)}}}, 4 * time.Second},
+	} {
+		if got := allAway(at(0), at(10), tt.whose...); got != tt.want {
+			t.Errorf("%s: %s, want %s", name, got, tt.want)
+		}
+	}
 }

@@ -28,7 +28,7 @@ type Forward struct {
 type way int
 
 const (
-	clear way = iota
+	passing way = iota
 	silent
 	cut
 )
@@ -41,19 +41,19 @@ func NewForward(t *testing.T, to string) *Forward {
 		t.Fatal(err)
 	}
 	f := &Forward{Addr: l.Addr().String(), to: to, ways: map[string]way{}, news: make(chan struct{}), open: map[*passage]struct{}{}}
-	var passing sync.WaitGroup
+	var under sync.WaitGroup
 	t.Cleanup(func() {
 		_ = l.Close()
 		f.Cut()
-		passing.Wait()
+		under.Wait()
 	})
-	passing.Go(func() {
+	under.Go(func() {
 		for {
 			in, err := l.Accept()
 			if err != nil {
 				return
 			}
-			passing.Go(func() { f.pass(&passage{in: in}) })
+			under.Go(func() { f.pass(&passage{in: in}) })
 		}
 	})
 	return f
@@ -67,17 +67,17 @@ func (f *Forward) Cut() { f.set("", cut) }
 func (f *Forward) Silence() { f.set("", silent) }
 
 // Mend lets everything pass that is not cut or silenced for its client.
-func (f *Forward) Mend() { f.set("", clear) }
+func (f *Forward) Mend() { f.set("", passing) }
 
-// CutClient, SilenceClient and MendClient are Cut, Silence and Mend for the
-// client of Redis in whose name, as CLIENT LIST shows it, the part occurs.
+// CutClient is Cut for the client of Redis in whose name, as CLIENT LIST shows it,
+// the part occurs.
 func (f *Forward) CutClient(part string) { f.set(part, cut) }
 
-// SilenceClient is described with CutClient.
+// SilenceClient is Silence for the client in whose name the part occurs.
 func (f *Forward) SilenceClient(part string) { f.set(part, silent) }
 
-// MendClient is described with CutClient.
-func (f *Forward) MendClient(part string) { f.set(part, clear) }
+// MendClient is Mend for the client in whose name the part occurs.
+func (f *Forward) MendClient(part string) { f.set(part, passing) }
 
 func (f *Forward) set(part string, w way) {
 	f.mu.Lock()
@@ -175,7 +175,7 @@ func (f *Forward) clears(p *passage) bool {
 		w, news := f.way(p), f.news
 		f.mu.Unlock()
 		switch w {
-		case clear:
+		case passing:
 			return true
 		case cut:
 			p.reset()

@@ -98,8 +98,25 @@ func prepareConn(ctx context.Context, conn *pgx.Conn) error {
 	return err
 }
 
-// Close waits until all connections are back and closes them.
-func (s *Store) Close() { s.pool.Close() }
+// closeTimeout is how long Close waits. The driver says goodbye on one connection
+// after the other, and waits up to 15 s for each answer.
+const closeTimeout = 3 * time.Second
+
+// Close waits until all connections are back and closes them. Those that a silent
+// server keeps open are left to the end of the process.
+func (s *Store) Close() {
+	closed := make(chan struct{})
+	go func() {
+		defer close(closed)
+		s.pool.Close()
+	}()
+	timer := time.NewTimer(closeTimeout)
+	defer timer.Stop()
+	select {
+	case <-closed:
+	case <-timer.C:
+	}
+}
 
 // Stat gives the pool's figures, for metrics.
 func (s *Store) Stat() *pgxpool.Stat { return s.pool.Stat() }
