@@ -209,7 +209,7 @@ func TestRequiredFields(t *testing.T) {
 	fields := required(t)
 	for _, want := range []string{
 		"TestEndPoint.db_password", "ClusterEndpoint.dbpassword", "ClusterJob.property", "KafkaSecurity.key_store_key", "JobEndpoint.ssl_cert_key",
-		"AccessKey.Secret", "DIALTONE_POSTGRES_DSN", "DIALTONE_REDIS_PASSWORD", "DIALTONE_KEYSET", "DIALTONE_OTLP_HEADERS", "DIALTONE_TLS_KEY_FILE",
+		"AccessKey.Secret", "DIALTONE_POSTGRES_DSN", "DIALTONE_REDIS_PASSWORD", "DIALTONE_KEYSET", "DIALTONE_ADMIN_TOKEN", "DIALTONE_OTLP_HEADERS", "DIALTONE_TLS_KEY_FILE",
 		"DIALTONE_KERBEROS_KEYTAB_FILE", "header X-Auth-Token", "header Authorization", "dialtone up DIALTONE_TOKEN", "dialtone up DIALTONE_ACCESS_KEY",
 		"dialtone test DIALTONE_TOKEN", "dialtone test URL option password_file", "dialtone test URL option key_store", "dialtone test URL kafka",
 		"dialtone migrate DIALTONE_POSTGRES_DSN",

@@ -40,7 +40,7 @@ type run struct {
 	pit, closing, garbage string
 
 	keystone keystone
-	tokens   struct{ own, keystone, stranger, temporary string }
+	tokens   struct{ own, keystone, stranger, temporary, admin string }
 	signing  struct{ file, sealed, temporary string }
 
 	places  []*place
@@ -109,6 +109,7 @@ func (r *run) prepare() {
 	r.tokens.own = reg.draw("header X-Auth-Token", "in the list of callers", printable)
 	r.tokens.keystone = reg.draw("header X-Auth-Token", "of Keystone's", printable)
 	r.tokens.temporary = reg.draw("header X-Security-Token", "of a temporary key", printable)
+	r.tokens.admin = reg.draw("DIALTONE_ADMIN_TOKEN", "of the second api", printable)
 	r.signing.file = reg.draw("AccessKey.Secret", "in a file", printable)
 	r.signing.sealed = reg.draw("AccessKey.Secret", "sealed", printable)
 	r.signing.temporary = reg.draw("AccessKey.Secret", "of a temporary key", printable)
@@ -188,6 +189,7 @@ func (r *run) second(answers *recorder, loses string) {
 		"DIALTONE_TLS_CERT_FILE="+file(t, "cert.pem", string(server.certPEM)), "DIALTONE_TLS_KEY_FILE="+reg.keyFile(t, "DIALTONE_TLS_KEY_FILE", "api", server),
 		"DIALTONE_ADMIN_TLS_CERT_FILE="+file(t, "cert.pem", string(admin.certPEM)),
 		"DIALTONE_ADMIN_TLS_KEY_FILE="+reg.keyFile(t, "DIALTONE_ADMIN_TLS_KEY_FILE", "admin listener", admin),
+		"DIALTONE_ADMIN_TOKEN_FILE="+file(t, "admin-token", r.tokens.admin),
 		"DIALTONE_KEYSTONE_USER=", "DIALTONE_KEYSTONE_PASSWORD_FILE=", "DIALTONE_KEYSTONE_TOKEN_FILE="+file(t, "keystone-token", r.keystone.own),
 	)...)
 	other.URL = "https://" + strings.TrimPrefix(other.URL, "http://")

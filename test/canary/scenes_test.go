@@ -280,11 +280,12 @@ func (r *run) interrupted() {
 // shows of it to everybody.
 func (r *run) look(p *system.Process) {
 	r.t.Helper()
-	r.fetch(&http.Client{Timeout: system.WaitForServers}, "http://"+p.Admin)
+	r.fetch(&http.Client{Timeout: system.WaitForServers}, "http://"+p.Admin, "")
 	proc(r.t, p.PID(), r.place("command lines and environments", "DIALTONE_LOG_LEVEL=debug"))
 }
 
-func (r *run) fetch(client *http.Client, url string) {
+// fetch reads all that an admin listener shows to who has its token, if it has one.
+func (r *run) fetch(client *http.Client, url, token string) {
 	t := r.t
 	for _, path := range []string{
 		"/metrics", "/healthz", "/readyz", "/debug/pprof/", "/debug/pprof/cmdline", "/debug/pprof/heap?debug=1", "/debug/pprof/heap", "/debug/pprof/allocs?debug=1",
@@ -301,7 +302,14 @@ func (r *run) fetch(client *http.Client, url string) {
 			next = http.DefaultTransport
 		}
 		recording.Transport = &recorder{next: next, answers: into, events: into}
-		resp, err := recording.Get(url + path)
+		req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, url+path, http.NoBody)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if token != "" {
+			req.Header.Set("Authorization", "Bearer "+token)
+		}
+		resp, err := recording.Do(req)
 		if err != nil {
 			t.Errorf("%s: %v", path, err)
 			continue

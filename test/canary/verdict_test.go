@@ -15,7 +15,8 @@ func (r *run) dump() {
 	for _, p := range []*system.Process{r.s.API, r.s.Workers[len(r.s.Workers)-1]} {
 		r.look(p)
 	}
-	r.fetch(r.other.Client, r.other.Metrics)
+	r.fetch(r.other.Client, r.other.Metrics, "") // and is refused
+	r.fetch(r.other.Client, r.other.Metrics, r.tokens.admin)
 	proc(t, r.other.API.PID(), r.place("command lines and environments"))
 	if files, err := os.ReadDir(r.tmp); err != nil || len(files) > 0 {
 		t.Errorf("api and workers leave %d temporary files, %v", len(files), err)
