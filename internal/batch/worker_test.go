@@ -438,18 +438,18 @@ func TestATimeOutForLackOfOurTimeIsOurs(t *testing.T) {
 	}
 }
 
-// sluggish is a store that takes its time to grant claims and logins.
-type sluggish struct {
+// hesitant is a store that takes its time to grant claims and logins.
+type hesitant struct {
 	*sqlite.Store
 	claim, mark time.Duration
 }
 
-func (s *sluggish) Claim(ctx context.Context, claims []batch.Claim) ([]batch.Claimed, error) {
+func (s *hesitant) Claim(ctx context.Context, claims []batch.Claim) ([]batch.Claimed, error) {
 	<-time.After(s.claim)
 	return s.Store.Claim(ctx, claims)
 }
 
-func (s *sluggish) MarkLogin(ctx context.Context, testID, leaseID string) (bool, error) {
+func (s *hesitant) MarkLogin(ctx context.Context, testID, leaseID string) (bool, error) {
 	<-time.After(s.mark)
 	return s.Store.MarkLogin(ctx, testID, leaseID)
 }
@@ -460,16 +460,16 @@ func TestATimeOutBehindASlowStoreIsOurs(t *testing.T) {
 	t.Parallel()
 	const pause = 500 * time.Millisecond // of a probe's 2 s
 	for name, tt := range map[string]struct {
-		store  sluggish
+		store  hesitant
 		login  bool
 		probes int
 		want   probe.Code
 	}{
-		"slow mark":              {sluggish{mark: pause}, true, 1, probe.CodeDeadlineExceeded},
-		"slow claim, login":      {sluggish{claim: pause}, true, 1, probe.CodeDeadlineExceeded},
-		"slow claim":             {sluggish{claim: pause}, false, 2, probe.CodeTimeoutNoReply},
-		"quick":                  {sluggish{}, true, 1, probe.CodeTimeoutHandshake},
-		"quick, without a login": {sluggish{}, false, 1, probe.CodeTimeoutNoReply},
+		"slow mark":              {hesitant{mark: pause}, true, 1, probe.CodeDeadlineExceeded},
+		"slow claim, login":      {hesitant{claim: pause}, true, 1, probe.CodeDeadlineExceeded},
+		"slow claim":             {hesitant{claim: pause}, false, 2, probe.CodeTimeoutNoReply},
+		"quick":                  {hesitant{}, true, 1, probe.CodeTimeoutHandshake},
+		"quick, without a login": {hesitant{}, false, 1, probe.CodeTimeoutNoReply},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

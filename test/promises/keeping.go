@@ -56,7 +56,7 @@ func discreet() []Break {
 		{sabotage.KeepSecrets, "secrets are kept after the test", stores("finish/records the report and wipes the secrets", "tests_sealed_until_finished")},
 		{sabotage.StoreInTheClear, "secrets are stored unsealed", stores("secrets/in no column of any table", "a secret is in the tables")},
 		{sabotage.SealAnywhere, "sealed secrets open in any row", one("internal/store/record", "TestSecretsOpenInTheirRowOnly", "opened for another test")},
-		{sabotage.LogSecret, "a password is logged", one("internal/api", "TestAuditNamesTargetsAndNoSecrets", "a secret is in the log")},
+		{sabotage.LogSecret, "a password is logged", one("internal/api", "TestAuditOfARequest", "a secret is in the log")},
 		{sabotage.TraceSecret, "a password is in a span", one("internal/telemetry", "TestOneTrace", "dialtone.password")},
 		{sabotage.QueueEndpoint, "a task holds more than ids", one("internal/queue", "TestTaskHoldsIDsOnly", "payload")},
 		{sabotage.QuoteValues, "what is wrong with a value is told with the value", one("internal/api", "TestBadRequests", "a secret is in the answer")},
