@@ -56,7 +56,7 @@ func (w *Worker) Handle(ctx context.Context, task Task) error {
 	stop()
 	report.Attempts, report.Waits = claimed.Probes, waits(claimed)
 	ours := claiming + time.Duration(p.marking.Load())
-	short := claimed.Remaining < w.prober.Timeout() || ours > w.prober.Timeout()/ourShare
+	short := claimed.Remaining < w.prober.Timeout() || ours > ourShare(w.prober.Timeout())
 	if short && !time.Now().Before(deadline.Add(-shorter)) && !sabotage.On(sabotage.BlameTheDatabase) {
 		report = cutShort(report)
 	}
@@ -67,9 +67,10 @@ func (w *Worker) Handle(ctx context.Context, task Task) error {
 // been ended by it.
 const shorter = 50 * time.Millisecond
 
-// ourShare: a tenth of a probe's time may go by while our store grants the claim
-// and the login before that matters.
-const ourShare = 10
+// ourShare is how much of a probe's time may go by while our store grants the
+// claim and the login before that matters: a tenth, and no less than a worker
+// needs that has just begun to talk to its store.
+func ourShare(probe time.Duration) time.Duration { return max(probe/10, 500*time.Millisecond) }
 
 // cutShort makes a time-out of a probe that did not have a probe's whole time
 // our own affair: the test waited too long with us, or our store was slow while

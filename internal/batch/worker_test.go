@@ -458,7 +458,7 @@ func (s *hesitant) MarkLogin(ctx context.Context, testID, leaseID string) (bool,
 // a login was sent that is the end, before it the probe is made again.
 func TestATimeOutBehindASlowStoreIsOurs(t *testing.T) {
 	t.Parallel()
-	const pause = 500 * time.Millisecond // of a probe's 2 s
+	const pause = 700 * time.Millisecond // of a probe's 2 s
 	for name, tt := range map[string]struct {
 		store  hesitant
 		login  bool
