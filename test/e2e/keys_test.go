@@ -92,14 +92,14 @@ func startStream(s *system.System, entries []system.Entry) *stream {
 				if ctx.Err() != nil {
 					return
 				}
-				st.send(e, fmt.Sprintf("key-%d-%d", i, n), n%3)
+				st.send(ctx, e, fmt.Sprintf("key-%d-%d", i, n), n%3)
 			}
 		})
 	}
 	return st
 }
 
-func (st *stream) send(e system.Entry, key string, kind int) {
+func (st *stream) send(ctx context.Context, e system.Entry, key string, kind int) {
 	body := map[string]any{"jobs": []system.Entry{e}}
 	var header []string
 	switch kind {
@@ -108,7 +108,7 @@ func (st *stream) send(e system.Entry, key string, kind int) {
 	case 2:
 		header = []string{"Prefer", "respond-async", "Idempotency-Key", key}
 	}
-	a, err := st.s.Call(context.Background(), http.MethodPost, "/jobs/batch-connection", body, header...)
+	a, err := st.s.Call(context.WithoutCancel(ctx), http.MethodPost, "/jobs/batch-connection", body, header...)
 	if err != nil {
 		st.s.T.Errorf("a batch: %v", err)
 		return

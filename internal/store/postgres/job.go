@@ -172,6 +172,9 @@ func (s *Store) UpdateJob(ctx context.Context, project, id string, change func(*
 	if !isStorable(project) || !isStorable(id) {
 		return job.Record{}, job.ErrNotFound
 	}
+	if err := s.proven(ctx); err != nil {
+		return job.Record{}, fmt.Errorf("update job: %w", err)
+	}
 	defer s.sealer.Hold()()
 	tx, err := s.pool.Begin(ctx)
 	if err != nil {

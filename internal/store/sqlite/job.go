@@ -186,6 +186,9 @@ update jobs
 // job.ErrNotFound, job.ErrNameTaken or what change returned; then nothing is
 // changed.
 func (s *Store) UpdateJob(ctx context.Context, project, id string, change func(*job.Record) error) (job.Record, error) {
+	if err := s.proven(ctx); err != nil {
+		return job.Record{}, fmt.Errorf("update job: %w", err)
+	}
 	defer s.sealer.Hold()()
 	var r job.Record
 	err := s.write(ctx, func(tx *sql.Tx, now int64) error {
