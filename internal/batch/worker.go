@@ -175,7 +175,7 @@ func (w *Worker) Stop(ctx context.Context) error {
 	w.mu.Lock()
 	w.stopping = true
 	for _, p := range w.running {
-		if !p.login.Load() {
+		if !p.login.Load() || sabotage.On(sabotage.CutLogins) {
 			p.cancel(errStopping)
 		}
 	}

@@ -342,6 +342,9 @@ func TestStopLetsALoginFinish(t *testing.T) {
 		}
 		close(begun)
 		<-finish
+		if ctx.Err() != nil {
+			t.Errorf("the stop cut the login off: %v", context.Cause(ctx))
+		}
 		return probe.Report{Code: probe.CodeOK, LoginSent: true, StartedAt: time.Now()}, ctx.Err()
 	}
 	handled := make(chan error, 1)
@@ -349,6 +352,9 @@ func TestStopLetsALoginFinish(t *testing.T) {
 	<-begun
 	stopped := make(chan error, 1)
 	go func() { stopped <- b.worker.Stop(t.Context()) }()
+	for b.worker.Handle(t.Context(), batch.Task{TestID: batch.NewID()}) == nil {
+		time.Sleep(time.Millisecond) // until it takes no task any more, and has cancelled what it would
+	}
 	close(finish)
 	if err := errors.Join(<-stopped, <-handled); err != nil {
 		t.Error(err)
@@ -384,6 +390,26 @@ func TestStopThatCannotWaitLeavesInterrupted(t *testing.T) {
 	}
 	if got := b.tests(id)[0]; got.Report == nil || got.Report.Code != probe.CodeInterrupted || !got.Report.LoginSent {
 		t.Errorf("report %+v, want interrupted", got.Report)
+	}
+}
+
+// TestAReportOutlivesItsTask: what was seen of a server is recorded although the
+// task was given up in that moment.
+func TestAReportOutlivesItsTask(t *testing.T) {
+	t.Parallel()
+	b := newBench(t, batch.WorkerConfig{FinishFor: time.Second})
+	ctx, giveUp := context.WithCancel(t.Context())
+	b.prober.run = func(ctx context.Context, target probe.Target) (probe.Report, error) {
+		report, err := ok(ctx, target)
+		giveUp()
+		return report, err
+	}
+	id, tasks := b.submit(1, time.Minute)
+	if err := b.worker.Handle(ctx, tasks[0]); err != nil {
+		t.Errorf("Handle = %v", err)
+	}
+	if got := b.tests(id)[0].Report; got == nil || !got.OK() {
+		t.Errorf("report %v, want it recorded", got)
 	}
 }
 

@@ -40,7 +40,7 @@ func judge(ctx context.Context, err error, s *Session, seen egress.Evidence) (Co
 	if _, ok := errors.AsType[*egress.DeniedError](err); ok {
 		return CodeTargetNotAllowed, ""
 	}
-	if seen.Capped || errors.Is(err, egress.ErrReadCap) || errors.Is(err, egress.ErrDialBudget) {
+	if seen.Capped && !sabotage.On(sabotage.ForgiveFloods) || errors.Is(err, egress.ErrReadCap) || errors.Is(err, egress.ErrDialBudget) {
 		return CodePeerAbusive, ""
 	}
 	if known, ok := errors.AsType[*Error](err); ok {

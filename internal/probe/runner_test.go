@@ -426,6 +426,36 @@ func TestReportIsScrubbed(t *testing.T) {
 	}
 }
 
+// TestAFloodIsAbuseWhateverTheDriverSays: a driver may make something else of the
+// error with which reading ends.
+func TestAFloodIsAbuseWhateverTheDriverSays(t *testing.T) {
+	t.Parallel()
+	flood := probetest.Serve(t, func(_ *probetest.Server, conn net.Conn) {
+		for more := make([]byte, 1<<16); ; {
+			if _, err := conn.Write(more); err != nil {
+				return
+			}
+		}
+	})
+	for name, says := range map[string]error{"something else": errors.New("bad packet"), "that all is well": io.EOF} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			r := run(t, scripted(func(ctx context.Context, s *probe.Session) error {
+				conn, err := s.Dial(ctx, "tcp", s.Address.String())
+				if err != nil {
+					return err
+				}
+				s.Enter(probe.PhaseProtocol)
+				_, _ = io.Copy(io.Discard, conn)
+				return says
+			}), toy(probe.Address{Host: "127.0.0.1", Port: flood.Addr.Port()}))
+			if r.Code != probe.CodePeerAbusive {
+				t.Errorf("Run() = %s, want %s", r.Code, probe.CodePeerAbusive)
+			}
+		})
+	}
+}
+
 // Errors as the edge and the kernel give them.
 func TestRunClassifiesWhatTheSocketSaw(t *testing.T) {
 	t.Parallel()

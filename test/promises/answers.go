@@ -21,6 +21,7 @@ func truthful() []Break {
 		{sabotage.BlameTheDatabase, "a time-out for lack of our own time is the database's", one("internal/batch", "TestATimeOutForLackOfOurTimeIsOurs", "want deadline_exceeded")},
 		{sabotage.WrongPhase, "the phase that failed is always the last one", one("internal/probe", "TestRunReportsPhases", "phases (-want +got)")},
 		{sabotage.DropEvidence, "nothing says how the verdict is known", one("internal/probe", "TestForbiddenRedirectsKeepTheirAddress", "dials []; want the second")},
+		{sabotage.ForgiveFloods, "a server that floods is called something else", one("internal/probe", "TestAFloodIsAbuseWhateverTheDriverSays", "want peer_abusive")},
 		{sabotage.ShareLogins, "what became of a login is told of tests that sent none", one("internal/probe", "TestReportShareable", "= true, want false")},
 		{sabotage.HideSharing, "a report that was shared looks like one of its own", stores("share/a failure to connect ends who waits for the endpoint", "SharedFrom")},
 		{sabotage.TrustAnyCertificate, "a certificate that nobody vouches for is fine", one("internal/probe", "TestCertificateVerdicts", `ok in "", want tls_cert_untrusted`)},

@@ -37,6 +37,7 @@ func durable() []Break {
 			{postgres, "TestStore/finish/the first report wins", "second Finish() = true"},
 		}},
 		{sabotage.TrustSignal, "who waits hears of a batch by the signal only", one("internal/batch", "TestWaitEndsWithoutASignal", "Wait = context deadline exceeded")},
+		{sabotage.CutLogins, "a stop cuts off a login that is under way", one("internal/batch", "TestStopLetsALoginFinish", "the stop cut the login off")},
 		{sabotage.DropReport, "a report is dropped while the store is away", one("internal/batch", "TestAReportIsKeptUntilTheStoreIsBack", "report <nil>, want ok")},
 		{sabotage.DropClaim, "a worker that stops keeps its claims", one("internal/batch", "TestStopHandsBackWhatHasSentNoLogin", "want it queued again")},
 		{sabotage.ForgetAnswer, "the answer to a keyed request is not kept", one("internal/batch", "TestKeysAreHeldByWhoLives", "an answered key is yours")},
