@@ -31,7 +31,7 @@ type chaos struct {
 	// injected counts faults by name, breaches promises that were not kept.
 	injected, breaches map[string]int
 	// times are when a fault was injected; fine are the tests of healthy targets
-	// that passed, from their batch's acceptance to their end.
+	// that passed while somebody waited, from their batch's acceptance to their end.
 	times map[string][]time.Time
 	fine  []span
 	// killedIn counts the tests whose worker was killed between their login

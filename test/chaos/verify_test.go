@@ -138,7 +138,7 @@ func (c *chaos) summarize(m *stream, tally map[string]int) {
 }
 
 // recovered is the longest time from one of the moments to when a test passed
-// whose batch was accepted after it.
+// that somebody waited for and whose batch was accepted after it.
 func (c *chaos) recovered(moments []time.Time) (longest time.Duration) {
 	for _, moment := range moments {
 		var first time.Time
@@ -186,6 +186,9 @@ func (c *chaos) verifyBatch(m *stream, a accepted, tally map[string]int) {
 		if a.results == nil {
 			continue
 		}
+		if kindOf(id) == healthy && test.Report.Code == "ok" && test.FinishedAt != nil {
+			c.fine = append(c.fine, span{d.CreatedAt, *test.FinishedAt})
+		}
 		if r := a.results[i]; r.ID != id || r.OK() != (test.Report.Code == "ok") && r.ErrorCode != unknownEnd {
 			c.broken(untrue, "%s of batch %s: the caller was told %+v, the store has %s", id, a.batch, r, test.Report.Code)
 		}
@@ -208,9 +211,6 @@ func (c *chaos) verifyTest(m *stream, id, batch string, d batchDetail, test test
 	}
 	if test.Report.Code != verdicts[kindOf(id)] && test.Report.Owner != "service" {
 		say(blamed, "%s blames the %s", test.Report.Code, test.Report.Owner)
-	}
-	if kindOf(id) == healthy && test.Report.Code == "ok" {
-		c.fine = append(c.fine, span{d.CreatedAt, *test.FinishedAt})
 	}
 	logins := m.targets.seen(id)
 	if logins > 1 {
