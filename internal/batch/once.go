@@ -24,6 +24,11 @@ const (
 	keyHold = 5 * time.Second
 )
 
+// keepTimeout is how long a caller's answer is held up by being kept: it has two
+// seconds from its batch's deadline, most of which reading the results may have
+// taken where the store is slow.
+const keepTimeout = 400 * time.Millisecond
+
 // Once is a caller's wish that a request be carried out once, however often it
 // is sent.
 type Once struct {
@@ -132,7 +137,7 @@ func (k *Keys) Hold(project, key, batchID string) (end func(ctx context.Context,
 	return func(ctx context.Context, answer []byte) {
 		k.count(batchID, -1)
 		// The request may be over for its caller, but not for the next one.
-		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), keyHold)
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), keepTimeout)
 		defer cancel()
 		var err error
 		if answer == nil || sabotage.On(sabotage.ForgetAnswer) {

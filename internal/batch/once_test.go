@@ -4,6 +4,7 @@ import (
 	"context"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"dialtone/internal/batch"
@@ -72,6 +73,34 @@ func TestKeysAreHeldByWhoLives(t *testing.T) {
 }
 
 // counts notes what was removed.
+// mute is a store that takes what it is told of keys and does not answer.
+type mute struct{ batch.KeyStore }
+
+func (mute) AnswerKey(ctx context.Context, _, _ string, _ []byte) error {
+	<-ctx.Done()
+	return ctx.Err()
+}
+
+func (mute) ReleaseKey(ctx context.Context, _, _, _ string) error {
+	<-ctx.Done()
+	return ctx.Err()
+}
+
+// A caller has its results: whether they are kept may not hold it up for long.
+func TestKeepingAnAnswerHoldsNobodyUp(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		keys := batch.NewKeys(quiet(), mute{}, "api-1")
+		for name, answer := range map[string][]byte{"kept": []byte("answer"), "given up": nil} {
+			began := time.Now()
+			keys.Hold("p", "k", "b")(t.Context(), answer)
+			if took := time.Since(began); took > 500*time.Millisecond {
+				t.Errorf("%s: %s, of the two seconds after the deadline", name, took)
+			}
+		}
+	})
+}
+
 type counts struct {
 	batch.Quiet
 

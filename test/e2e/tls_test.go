@@ -136,9 +136,10 @@ func TestTLSEverywhere(t *testing.T) {
 			t.Errorf("%s may not do what it wants at Redis:\n%s", p.Name, p.Output())
 		}
 	}
-	if _, metrics := ask(known, "https://"+worker.Admin+"/metrics", adminToken); !strings.Contains(metrics, "dialtone_queue_up 1\n") {
-		t.Error("the queue's figures cannot be had")
-	}
+	system.Eventually(t, system.WaitForServers, "the queue's figures can be had", func() bool {
+		_, metrics := ask(known, "https://"+worker.Admin+"/metrics", adminToken)
+		return strings.Contains(metrics, "dialtone_queue_up 1\n")
+	})
 
 	// A certificate that is replaced is shown after SIGHUP, without a restart.
 	wrong := func() bool {
