@@ -3,6 +3,7 @@ package main
 import (
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 
 	"dialtone/internal/keyring"
@@ -14,12 +15,16 @@ type keysetFile struct {
 	Keyset string `name:"keyset-file" env:"DIALTONE_KEYSET_FILE" placeholder:"FILE" help:"File that holds the keyset."`
 }
 
-// file is the file, which must be there.
+// file is the file, which must be there. The error does not repeat its name: it
+// may be the keyset itself, put there by mistake.
 func (f keysetFile) file() (keyring.File, error) {
 	if f.Keyset == "" {
 		return "", usageError{errors.New("missing flag: --keyset-file or DIALTONE_KEYSET_FILE")}
 	}
 	if _, err := os.Stat(f.Keyset); err != nil {
+		if path, ok := errors.AsType[*fs.PathError](err); ok {
+			err = path.Err
+		}
 		return "", usageError{fmt.Errorf("the keyset's file: %w", err)}
 	}
 	return keyring.File(f.Keyset), nil

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"log/slog"
 	"net/http"
+	"strings"
 
 	"github.com/labstack/echo/v4"
 
@@ -58,15 +59,22 @@ func (s *Server) auditRefusal(c echo.Context, x *exchange, f *fault, err error) 
 		return
 	}
 	attrs := append(x.who("refused"), slog.String("verb", knownMethod(c.Request().Method)), slog.String("route", c.Path()),
-		slog.Int("status", f.status), slog.String("error_code", f.code), slog.String("asked_project", cut(asked, maxAudited)))
+		slog.Int("status", f.status), slog.String("error_code", f.code), slog.String("asked_project", idOnly(asked)))
 	if refusal, ok := errors.AsType[*auth.Error](err); ok {
 		attrs = append(attrs, slog.String("reason", string(refusal.Kind)))
 	}
 	if id := c.Param("batch_id"); id != "" {
-		attrs = append(attrs, slog.String("asked_batch", cut(id, maxAudited)))
+		attrs = append(attrs, slog.String("asked_batch", idOnly(id)))
 	}
 	s.audit.LogAttrs(c.Request().Context(), slog.LevelInfo, "request refused", attrs...)
 }
 
-// maxAudited bounds what a path may put into an audit line.
-const maxAudited = 64
+// idOnly gives a part of a path that looks like an id: hexadecimal digits and
+// hyphens. What does not may be anything that a client put there, a token too.
+func idOnly(part string) string {
+	const longest = 36
+	if len(part) > longest || strings.Trim(part, "0123456789abcdefABCDEF-") != "" {
+		return "malformed"
+	}
+	return part
+}

@@ -124,6 +124,14 @@ func TestAuditOfRefusals(t *testing.T) {
 				"asked_batch": "0199d0c5-5b30-7d10-8e32-000000000000",
 			}, known),
 		},
+		"what is no id": {
+			ask{method: http.MethodGet, path: "{project}/batch-connections/" + marker},
+			nil,
+			with(map[string]any{
+				"status": 404.0, "error_code": "DRS.M05003", "verb": "GET", "route": "/v3/:project_id/batch-connections/:batch_id",
+				"asked_batch": "malformed",
+			}, known),
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
