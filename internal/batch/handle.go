@@ -56,8 +56,9 @@ func (w *Worker) Handle(ctx context.Context, task Task) error {
 	stop()
 	report.Attempts, report.Waits = claimed.Probes, waits(claimed)
 	ours := claiming + time.Duration(p.marking.Load())
+	over := time.Since(deadline)
 	short := claimed.Remaining < w.prober.Timeout() || ours > ourShare(w.prober.Timeout())
-	if short && !time.Now().Before(deadline.Add(-shorter)) && !sabotage.On(sabotage.BlameTheDatabase) {
+	if (over > overslept || short && over >= -shorter) && !sabotage.On(sabotage.BlameTheDatabase) {
 		report = cutShort(report)
 	}
 	return w.settle(ctx, claimed, report, err)
@@ -67,15 +68,19 @@ func (w *Worker) Handle(ctx context.Context, task Task) error {
 // been ended by it.
 const shorter = 50 * time.Millisecond
 
+// overslept is by how much a probe may end after its deadline. Beyond it this
+// process was stopped, or got no CPU: the answer may have come, and nobody looked.
+const overslept = 400 * time.Millisecond
+
 // ourShare is how much of a probe's time may go by while our store grants the
 // claim and the login before that matters: a tenth, and no less than a worker
 // needs that has just begun to talk to its store.
 func ourShare(probe time.Duration) time.Duration { return max(probe/10, 500*time.Millisecond) }
 
 // cutShort makes a time-out of a probe that did not have a probe's whole time
-// our own affair: the test waited too long with us, or our store was slow while
-// the endpoint's time ran, and another second might have done. What was seen
-// stays in the evidence.
+// our own affair: the test waited too long with us, or our store was slow or this
+// process asleep while the endpoint's time ran, and another second might have
+// done. What was seen stays in the evidence.
 func cutShort(r probe.Report) probe.Report {
 	switch r.Code {
 	case probe.CodeTimeoutConnect, probe.CodeTimeoutNoReply, probe.CodeTimeoutTLS, probe.CodeTimeoutHandshake, probe.CodeDNSFailed:

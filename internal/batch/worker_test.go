@@ -530,6 +530,35 @@ func TestATimeOutBehindASlowStoreIsOurs(t *testing.T) {
 	}
 }
 
+// A process that slept through a probe's end did not see whether the answer came.
+func TestATimeOutThatWasSleptThroughIsOurs(t *testing.T) {
+	t.Parallel()
+	for name, tt := range map[string]struct {
+		asleep time.Duration
+		want   probe.Code
+	}{
+		"asleep": {600 * time.Millisecond, probe.CodeDeadlineExceeded},
+		"awake":  {0, probe.CodeTimeoutHandshake},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			b := newBench(t, batch.WorkerConfig{})
+			b.prober.run = func(ctx context.Context, _ probe.Target) (probe.Report, error) {
+				<-ctx.Done()
+				<-time.After(tt.asleep)
+				return probe.Report{Code: probe.CodeTimeoutHandshake, LoginSent: true, StartedAt: time.Now()}, nil
+			}
+			id, tasks := b.submit(1, time.Minute)
+			if err := b.worker.Handle(t.Context(), tasks[0]); err != nil {
+				t.Fatal(err)
+			}
+			if got := b.tests(id)[0].Report; got == nil || got.Code != tt.want || !got.LoginSent {
+				t.Errorf("report %+v, want %s", got, tt.want)
+			}
+		})
+	}
+}
+
 func TestATimeOutAfterAWholeProbeIsTheServers(t *testing.T) {
 	t.Parallel()
 	b := newBench(t, batch.WorkerConfig{MaxProbes: 1})
