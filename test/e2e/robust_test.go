@@ -169,7 +169,7 @@ func TestWaitEnds(t *testing.T) {
 	// One probe at a time, of which the wait sees the end of one.
 	s := system.Start(t, system.Options{Env: []string{
 		"DIALTONE_JOBS=any", "DIALTONE_WORKER_CONCURRENCY=1", "DIALTONE_CONNECT_TIMEOUT=500ms", "DIALTONE_PROBE_TIMEOUT=2500ms",
-		"DIALTONE_LEASE_SLACK=100ms", "DIALTONE_TASK_SLACK=1s", "DIALTONE_WAIT=3700ms",
+		"DIALTONE_LEASE_SLACK=100ms", "DIALTONE_TASK_SLACK=1s", "DIALTONE_WAIT=4400ms",
 	}})
 	pit := system.NewPit(t)
 	var entries []system.Entry
@@ -178,8 +178,8 @@ func TestWaitEnds(t *testing.T) {
 	}
 	began := time.Now()
 	r, id := s.Test(entries...)
-	if took := time.Since(began); took < 3*time.Second || took > 8*time.Second {
-		t.Errorf("answered after %s, want about 3.7 s", took)
+	if took := time.Since(began); took < 4*time.Second || took > 8*time.Second {
+		t.Errorf("answered after %s, want about 4.4 s", took)
 	}
 	d := detail(s, id)
 	if d.State != "done" || d.Open != 0 {
