@@ -3,7 +3,6 @@ package service
 import (
 	"os"
 	"sync"
-	"time"
 
 	"dialtone/internal/auth"
 )
@@ -16,18 +15,18 @@ func CallersKeys(path string) func() []uint32 {
 		return nil
 	}
 	var mu sync.Mutex
-	var at time.Time
-	var size int64
+	var read os.FileInfo
 	var known []uint32
 	return func() []uint32 {
 		mu.Lock()
 		defer mu.Unlock()
 		info, err := os.Stat(path)
-		if err != nil || info.ModTime().Equal(at) && info.Size() == size {
+		same := err == nil && read != nil && os.SameFile(info, read) && info.ModTime().Equal(read.ModTime()) && info.Size() == read.Size()
+		if err != nil || same {
 			return known
 		}
 		if ids, err := auth.SealedWith(path); err == nil {
-			at, size, known = info.ModTime(), info.Size(), ids
+			read, known = info, ids
 		}
 		return known
 	}

@@ -1,6 +1,7 @@
 package service
 
 import (
+	"crypto/sha256"
 	"crypto/tls"
 	"crypto/x509"
 	"errors"
@@ -36,16 +37,14 @@ type Certificate struct {
 
 	mu     sync.Mutex
 	now    *tls.Config
-	read   [3]version
+	read   [3]digest
 	looked time.Time
 	fault  string
 }
 
-// version tells one content of a file from another.
-type version struct {
-	changed time.Time
-	size    int64
-}
+// digest tells one content of a file from another: times do not, where a file is
+// written twice within a tick of the clock. It is zero of a file that cannot be read.
+type digest [sha256.Size]byte
 
 // NewCertificate reads a listener's files; nil when there is no certificate.
 func NewCertificate(log *slog.Logger, files TLSFiles) (*Certificate, error) {
@@ -53,7 +52,7 @@ func NewCertificate(log *slog.Logger, files TLSFiles) (*Certificate, error) {
 		return nil, nil //nolint:nilnil // no certificate: plain HTTP
 	}
 	c := &Certificate{log: log, files: files, looked: time.Now()}
-	c.read = c.versions()
+	c.read = c.digests()
 	var err error
 	if c.now, err = c.load(); err != nil {
 		return nil, err
@@ -95,8 +94,8 @@ func (c *Certificate) Reload() {
 // look reads the files again if one of them has changed.
 func (c *Certificate) look() {
 	c.looked = time.Now()
-	versions := c.versions()
-	if versions == c.read {
+	digests := c.digests()
+	if digests == c.read {
 		return
 	}
 	next, err := c.load()
@@ -107,14 +106,14 @@ func (c *Certificate) look() {
 		}
 		return
 	}
-	c.now, c.read, c.fault = next, versions, ""
+	c.now, c.read, c.fault = next, digests, ""
 	c.log.Info("certificate read again", "not_after", next.Certificates[0].Leaf.NotAfter)
 }
 
-func (c *Certificate) versions() (all [3]version) {
+func (c *Certificate) digests() (all [3]digest) {
 	for i, name := range []string{c.files.Cert, c.files.Key, c.files.ClientCA} {
-		if info, err := os.Stat(name); err == nil {
-			all[i] = version{info.ModTime(), info.Size()}
+		if text, err := os.ReadFile(name); err == nil { //nolint:gosec // the operator names the file
+			all[i] = sha256.Sum256(text)
 		}
 	}
 	return all
