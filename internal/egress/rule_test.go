@@ -119,8 +119,9 @@ func FuzzParseRules(f *testing.F) {
 			t.Fatalf("New() refuses what ParseRules accepts: %v", err)
 		}
 		var text strings.Builder
-		for _, r := range rules {
+		for i, r := range rules {
 			text.WriteString(format(r))
+			rules[i].Line = i + 1 // where it is written down
 		}
 		again, err := egress.ParseRules(strings.NewReader(text.String()))
 		if err != nil {
