@@ -1,11 +1,9 @@
 package auth
 
 import (
-	"bytes"
 	"encoding/base64"
 	"errors"
 	"fmt"
-	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -111,26 +109,8 @@ func Reseal(path string, box *secret.Box) (renewed int, err error) {
 	if renewed == 0 {
 		return 0, nil
 	}
-	return renewed, replaceFile(target, []byte(changed))
-}
-
-// replaceFile puts content in a file's place at once, under its mode.
-func replaceFile(path string, content []byte) error {
-	old, err := os.Stat(path)
-	if err != nil {
-		return errors.New("replace the list of credentials: " + cause(err))
+	if err := secret.ReplaceFile(target, secret.New(changed)); err != nil {
+		return 0, fmt.Errorf("replace the list of credentials: %w", err)
 	}
-	next, err := os.CreateTemp(filepath.Dir(path), filepath.Base(path)+".*")
-	if err != nil {
-		return errors.New("replace the list of credentials: " + cause(err))
-	}
-	_, err = bytes.NewReader(content).WriteTo(next)
-	err = errors.Join(err, next.Chmod(old.Mode().Perm()), next.Sync(), next.Close())
-	if err == nil {
-		err = os.Rename(next.Name(), path)
-	}
-	if err != nil {
-		return errors.Join(errors.New("replace the list of credentials: "+cause(err)), os.Remove(next.Name()))
-	}
-	return nil
+	return renewed, nil
 }

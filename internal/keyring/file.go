@@ -64,54 +64,10 @@ func (f File) Edit(change func(secret.Text) (secret.Text, error)) error {
 	if err != nil || changed.Equal(keys) {
 		return err
 	}
-	return write(path, changed)
-}
-
-// write replaces the file at once, so that a crash leaves the old one whole,
-// and keeps its mode and owner, so that the service can still read it.
-func write(path string, keys secret.Text) error {
-	old, err := os.Stat(path)
-	if err != nil {
-		return reason(err)
-	}
-	next, err := os.CreateTemp(filepath.Dir(path), filepath.Base(path)+".*")
-	if err != nil {
-		return fmt.Errorf("a new file beside the keyset's: %w", err)
-	}
-	_, err = next.WriteString(keys.Reveal() + "\n")
-	err = errors.Join(err, likeOld(next, old), next.Sync(), next.Close())
-	if err == nil {
-		err = os.Rename(next.Name(), path)
-	}
-	if err != nil {
-		return errors.Join(fmt.Errorf("replace the keyset's file: %w", err), os.Remove(next.Name()))
-	}
-	return syncDirectory(filepath.Dir(path))
-}
-
-// syncDirectory makes a rename outlast a power cut: what is sealed next must
-// not be sealed with a key that is then lost.
-func syncDirectory(path string) error {
-	d, err := os.Open(path) //nolint:gosec // the directory of the operator's file
-	if err != nil {
-		return fmt.Errorf("sync the directory of the keyset's file: %w", err)
-	}
-	defer func() { _ = d.Close() }() // only read
-	if err := d.Sync(); err != nil {
-		return fmt.Errorf("sync the directory of the keyset's file: %w", err)
+	if err := secret.ReplaceFile(path, secret.New(changed.Reveal()+"\n")); err != nil {
+		return fmt.Errorf("replace the keyset's file: %w", err)
 	}
 	return nil
-}
-
-// likeOld gives a file the owner and mode of another. A user who may not give
-// files away is the owner already, or must not take the file over.
-func likeOld(next *os.File, old fs.FileInfo) error {
-	if owner, ok := old.Sys().(*syscall.Stat_t); ok {
-		if err := next.Chown(int(owner.Uid), int(owner.Gid)); err != nil {
-			return err
-		}
-	}
-	return next.Chmod(old.Mode().Perm())
 }
 
 // lock takes the directory for this process and waits for whoever has it; the
