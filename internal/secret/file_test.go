@@ -15,7 +15,7 @@ func TestReplaceFile(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
 	path := filepath.Join(dir, "keyset.json")
-	if err := os.WriteFile(path, []byte("old"), 0o640); err != nil { //nolint:gosec // a mode that must stay
+	if err := os.WriteFile(path, []byte("old"), 0o640); err != nil {
 		t.Fatal(err)
 	}
 	owner := os.Getuid()

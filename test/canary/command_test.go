@@ -102,7 +102,7 @@ func (r *run) test() {
 		text := r.reg.draw("dialtone test URL "+scheme, "echoed", anything)
 		echo := system.Serve(t, hostileWith(e, text))
 		urls = append(urls, scheme+"://"+r.user(e)+"@"+echo+"/shop?password_file="+url.QueryEscape(file(t, "secret", text)))
-		for _, addr := range []string{r.garbage, r.closing, closedPort(t)} {
+		for _, addr := range []string{r.garbage, r.closing, system.ClosedAddr(t)} {
 			password := secretIn("dialtone test URL option password_file", scheme)
 			urls = append(urls, scheme+"://"+r.user(e)+"@"+addr+"/shop?password_file="+password)
 		}

@@ -7,10 +7,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
-	"strconv"
 	"strings"
-	"syscall"
-	"testing"
 
 	"dialtone/internal/probe/redis/redistest"
 	"dialtone/test/system"
@@ -62,7 +59,7 @@ func (r *run) refusals(e engine) []sent {
 	name, _ := wrong["db_user"].(string)
 	all := []sent{
 		{Entry: e.at(t, wrong, e.refusal(t, name, core())), engine: e.dbType, what: "wrong", code: "auth_failed"},
-		{Entry: entry("closed port", closedPort(t)), engine: e.dbType, what: "closed port", code: "connection_refused"},
+		{Entry: entry("closed port", system.ClosedAddr(t)), engine: e.dbType, what: "closed port", code: "connection_refused"},
 		{Entry: entry("name that does not resolve", "127.0.0.1:1"), engine: e.dbType, what: "name that does not resolve", code: "dns_not_found"},
 		{Entry: r.encrypted(e, entry("no TLS there", r.closing), "ca.pem", "no TLS there"), engine: e.dbType, what: "no TLS there"},
 		{Entry: r.encrypted(e, entry("not trusted", e.untrusted(t)), "rogue-ca.pem", "not trusted"), engine: e.dbType, what: "not trusted", code: "tls_cert_untrusted"},
@@ -75,28 +72,6 @@ func (r *run) refusals(e engine) []sent {
 	}
 	all[2].Entry["ip"] = "no-such-host.invalid" + port
 	return all
-}
-
-// closedPort is an address that nobody listens on, nor can, until the test ends.
-func closedPort(t *testing.T) string {
-	t.Helper()
-	fd, err := syscall.Socket(syscall.AF_INET, syscall.SOCK_STREAM|syscall.SOCK_CLOEXEC, 0)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = syscall.Close(fd) })
-	if err := syscall.Bind(fd, &syscall.SockaddrInet4{Addr: [4]byte{127, 0, 0, 1}}); err != nil {
-		t.Fatal(err)
-	}
-	name, err := syscall.Getsockname(fd)
-	if err != nil {
-		t.Fatal(err)
-	}
-	bound, ok := name.(*syscall.SockaddrInet4)
-	if !ok {
-		t.Fatal("not an IPv4 socket")
-	}
-	return net.JoinHostPort("127.0.0.1", strconv.Itoa(bound.Port))
 }
 
 // encrypted asks for TLS, with an authority of scripts/services to trust, a key

@@ -2,23 +2,19 @@ package canary_test
 
 import (
 	"bufio"
-	"context"
 	"fmt"
 	"io"
 	"net"
 	"net/url"
 	"os"
 	"os/exec"
-	"os/user"
 	"path/filepath"
-	"slices"
 	"strconv"
 	"strings"
 	"syscall"
 	"testing"
 	"time"
 
-	"github.com/jackc/pgx/v5"
 	"github.com/redis/go-redis/v9"
 
 	"dialtone/test/system"
@@ -66,72 +62,24 @@ func daemon(t *testing.T, out io.Writer, by syscall.Signal, run ...string) {
 // every statement with every parameter, and so shows also what is not kept.
 func (g *ground) startPostgres(t *testing.T, password string) {
 	t.Helper()
-	found, _ := filepath.Glob("/usr/lib/postgresql/*/bin/initdb")
-	if len(found) == 0 {
-		system.Program(t, "initdb") // says what is missing
-		t.FailNow()
-	}
-	bin := filepath.Dir(found[len(found)-1])
-	home, err := os.MkdirTemp("", "dialtone-canary-") //nolint:usetesting // nobody else may enter t.TempDir, and Postgres refuses root
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = os.RemoveAll(home) })
-	given := filepath.Join(home, "password")
+	home := system.NewPostgresHome(t)
+	given := filepath.Join(home.Dir, "password")
 	if err := os.WriteFile(given, []byte(password+"\n"), 0o644); err != nil { // for another user, and only a moment
 		t.Fatal(err)
 	}
-	as := unprivileged(t, home)
-	g.postgresDir = filepath.Join(home, "data")
-	run := append(as, filepath.Join(bin, "initdb"), "-D", g.postgresDir, "-U", "dialtone", "--auth=scram-sha-256", "--pwfile="+given,
-		"-E", "UTF8", "--locale=C", "-N", "--wal-segsize=4")
-	initdb := exec.Command(run[0], run[1:]...)
-	initdb.Dir = "/"
-	if out, err := initdb.CombinedOutput(); err != nil {
-		t.Fatalf("initdb: %v\n%s", err, out)
-	}
+	g.postgresDir = home.Data
+	home.Init(t, "--auth=scram-sha-256", "--pwfile="+given, "--wal-segsize=4")
 	if err := os.Remove(given); err != nil {
 		t.Fatal(err)
 	}
 	addr := system.FreeAddr(t)
-	_, port, _ := net.SplitHostPort(addr)
 	g.postgresLog = &place{name: "Postgres' log of every statement and parameter", holds: []string{"insert into", "parameters: $1 = "}}
-	run = append(as, filepath.Join(bin, "postgres"), "-D", g.postgresDir, "-p", port, "-k", home,
-		"-c", "listen_addresses=127.0.0.1", "-c", "max_connections=200", "-c", "shared_buffers=64MB", "-c", "fsync=off",
+	run := home.Server(addr,
 		"-c", "log_statement=all", "-c", "log_min_messages=debug1", "-c", "log_parameter_max_length=-1", "-c", "log_parameter_max_length_on_error=-1",
 		"-c", "log_connections=on", "-c", "log_min_duration_statement=0", "-c", "default_toast_compression=pglz")
 	daemon(t, g.postgresLog.stream(), syscall.SIGINT, run...)
 	g.dsn = fmt.Sprintf("postgres://%s@%s/postgres?sslmode=disable", url.UserPassword("dialtone", password), addr)
-	system.Eventually(t, 20*time.Second, "Postgres answers", func() bool {
-		ctx, cancel := context.WithTimeout(context.Background(), time.Second)
-		defer cancel()
-		conn, err := pgx.Connect(ctx, g.dsn)
-		if err != nil {
-			return false
-		}
-		_ = conn.Close(ctx)
-		return true
-	})
-}
-
-// unprivileged hands a directory to the user whom Postgres runs as, and gives
-// the command that steps down to it: nothing where the test is not root.
-func unprivileged(t *testing.T, home string) []string {
-	t.Helper()
-	if os.Getuid() != 0 {
-		return nil
-	}
-	who, err := user.Lookup("postgres")
-	if err != nil {
-		t.Fatal(err)
-	}
-	uid, _ := strconv.Atoi(who.Uid)
-	gid, _ := strconv.Atoi(who.Gid)
-	if err := os.Chown(home, uid, gid); err != nil {
-		t.Fatal(err)
-	}
-	// The capacity ends here, so that nobody appends over another's words.
-	return slices.Clip([]string{system.Program(t, "setpriv"), "--reuid=" + who.Uid, "--regid=" + who.Gid, "--clear-groups", "--"})
+	system.AwaitPostgres(t, g.dsn)
 }
 
 // startRedis starts a Redis with the password, which keeps every write in its

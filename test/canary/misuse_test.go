@@ -84,14 +84,14 @@ func (r *run) wrongSettings() []told {
 	set(dsn, "not closed", "host=127.0.0.1 password='"+reg.draw(dsn, "not closed", plain))
 	set(dsn, "alone", draw(dsn, "alone"))
 	set(dsn, "unknown option", "host=127.0.0.1 sslmode="+reg.draw(dsn, "as a mode", plain)+" password="+reg.draw(dsn, "beside it", plain))
-	set(dsn, "nobody there", "postgres://dialtone:"+reg.draw(dsn, "nobody there", plain)+"@"+closedPort(t)+"/x?sslmode=disable")
+	set(dsn, "nobody there", "postgres://dialtone:"+reg.draw(dsn, "nobody there", plain)+"@"+system.ClosedAddr(t)+"/x?sslmode=disable")
 	set("DIALTONE_REDIS_PASSWORD", "wrong", draw("DIALTONE_REDIS_PASSWORD", "wrong"))
 	set(redisURL, "no escapes", "redis://:"+draw(redisURL, "no escapes")+"@127.0.0.1/0")
 	set(redisURL, "broken port", "redis://:"+reg.draw(redisURL, "broken port", plain)+"@127.0.0.1:port/0")
 	set(redisURL, "another scheme", "http://:"+reg.draw(redisURL, "another scheme", plain)+"@127.0.0.1/0")
 	set(redisURL, "as the database", "redis://127.0.0.1/"+reg.draw(redisURL, "as the database", plain))
 	set(redisURL, "alone", draw(redisURL, "alone"))
-	set(redisURL, "nobody there", "redis://:"+reg.draw(redisURL, "nobody there", plain)+"@"+closedPort(t)+"/0")
+	set(redisURL, "nobody there", "redis://:"+reg.draw(redisURL, "nobody there", plain)+"@"+system.ClosedAddr(t)+"/0")
 	set(keyset, "no keyset", draw(keyset, "no keyset"))
 	set(keyset, "broken", `{"primaryKeyId":1,"key":[{"keyData":{"typeUrl":"type.googleapis.com/google.crypto.tink.AesGcmKey","value":"`+reg.draw(keyset, "broken", plain)+`"}}]}`)
 	set(keyset, "beside its file", draw(keyset, "beside its file"))
@@ -99,10 +99,10 @@ func (r *run) wrongSettings() []told {
 	set("DIALTONE_OTLP_HEADERS", "no pair", draw("DIALTONE_OTLP_HEADERS", "no pair")[:30])
 	for i := range all {
 		if strings.HasPrefix(all[i].what, "DIALTONE_OTLP") {
-			all[i].env = append(all[i].env, "DIALTONE_OTLP_ENDPOINT=http://"+closedPort(t), "DIALTONE_OTLP_HEADERS="+strings.ReplaceAll(reg.draw("DIALTONE_OTLP_HEADERS", "no pair at all", plain), "=", ""))
+			all[i].env = append(all[i].env, "DIALTONE_OTLP_ENDPOINT=http://"+system.ClosedAddr(t), "DIALTONE_OTLP_HEADERS="+strings.ReplaceAll(reg.draw("DIALTONE_OTLP_HEADERS", "no pair at all", plain), "=", ""))
 		}
 	}
-	set("DIALTONE_OTLP_ENDPOINT", "a password in it", "http://u:"+reg.draw("DIALTONE_OTLP_HEADERS", "in the URL", plain)+"@"+closedPort(t)+"/%zz")
+	set("DIALTONE_OTLP_ENDPOINT", "a password in it", "http://u:"+reg.draw("DIALTONE_OTLP_HEADERS", "in the URL", plain)+"@"+system.ClosedAddr(t)+"/%zz")
 	set("DIALTONE_KEYSTONE_URL", "a password in it", "http://u:"+reg.draw("DIALTONE_KEYSTONE_PASSWORD", "in the URL", plain)+"@127.0.0.1:port")
 	set("DIALTONE_KEYSTONE_PASSWORD", "without a user", draw("DIALTONE_KEYSTONE_PASSWORD", "without a user"))
 	for what, list := range map[string]string{

@@ -5,7 +5,6 @@ import (
 	"strconv"
 	"strings"
 	"sync"
-	"syscall"
 	"testing"
 	"time"
 
@@ -48,32 +47,9 @@ func newTargets(t *testing.T, n int) *targets {
 		g.addrs[healthy] = append(g.addrs[healthy], g.serve(t, 0))
 		g.addrs[slow] = append(g.addrs[slow], g.serve(t, slowLogin))
 		g.addrs[silent] = append(g.addrs[silent], system.Tarpit(t))
-		g.addrs[refused] = append(g.addrs[refused], refusing(t))
+		g.addrs[refused] = append(g.addrs[refused], system.ClosedAddr(t))
 	}
 	return g
-}
-
-// refusing is an address at which nobody listens and that nobody else gets: a
-// socket that is bound and no more.
-func refusing(t *testing.T) string {
-	t.Helper()
-	fd, err := syscall.Socket(syscall.AF_INET, syscall.SOCK_STREAM|syscall.SOCK_CLOEXEC, 0)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = syscall.Close(fd) })
-	if err := syscall.Bind(fd, &syscall.SockaddrInet4{Addr: [4]byte{127, 0, 0, 1}}); err != nil {
-		t.Fatal(err)
-	}
-	name, err := syscall.Getsockname(fd)
-	if err != nil {
-		t.Fatal(err)
-	}
-	bound, ok := name.(*syscall.SockaddrInet4)
-	if !ok {
-		t.Fatal("not an IPv4 socket")
-	}
-	return net.JoinHostPort("127.0.0.1", strconv.Itoa(bound.Port))
 }
 
 // serve opens a Redis that lets every account in and counts it.

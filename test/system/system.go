@@ -9,7 +9,6 @@ import (
 	"encoding/hex"
 	"flag"
 	"fmt"
-	mathrand "math/rand/v2"
 	"net"
 	"net/http"
 	"net/url"
@@ -19,7 +18,6 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
@@ -434,50 +432,6 @@ func Eventually(t *testing.T, within time.Duration, what string, ok func() bool)
 		}
 		time.Sleep(20 * time.Millisecond) // a poll, not a wait
 	}
-}
-
-// lasting are the ports that LastingAddr has given out.
-var lasting struct {
-	sync.Mutex
-	given map[int]bool
-}
-
-// LastingAddr gives a loopback address that is free, and stays free while its
-// server is away: a port that the kernel gives to nobody who does not ask for it.
-func LastingAddr(t *testing.T) string {
-	t.Helper()
-	lasting.Lock()
-	defer lasting.Unlock()
-	if lasting.given == nil {
-		lasting.given = map[int]bool{}
-	}
-	const first, last, tries = 15000, 29999, 1000 // below where Linux begins to choose by itself, 32768
-	for range tries {
-		port := first + mathrand.IntN(last-first)
-		addr := net.JoinHostPort("127.0.0.1", strconv.Itoa(port))
-		l, err := net.Listen("tcp", addr)
-		if err != nil {
-			continue
-		}
-		_ = l.Close()
-		if !lasting.given[port] {
-			lasting.given[port] = true
-			return addr
-		}
-	}
-	t.Fatal("no port is free")
-	return ""
-}
-
-// FreeAddr gives a loopback address that was free a moment ago.
-func FreeAddr(t *testing.T) string {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	return l.Addr().String()
 }
 
 func random() string {
